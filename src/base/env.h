@@ -29,7 +29,8 @@ struct env_ops {
 	int (*fallocate)(struct env *env, int fd, off_t pos, off_t len);
 	int (*fsync)(struct env *env, int fd);
 	int (*fdatasync)(struct env *env, int fd);
-	int (*renameat)(struct env *env, int dir_fd, const char *from, int to_dir_fd, const char *to);
+	int (*renameat)(struct env *env, int dir_fd, const char *from, int to_dir_fd,
+			const char *to);
 	int (*unlinkat)(struct env *env, int dir_fd, const char *path, int flags);
 	int (*mkdirat)(struct env *env, int dir_fd, const char *path, mode_t mode);
 	int (*fstat)(struct env *env, int fd, struct stat *ret_stat);
@@ -84,6 +85,7 @@ MUST_CHECK int env_read_file(struct env *env, int dir_fd, const char *path, size
  * Replaces a small file so that after a crash the old or the new content is there: writes
  * NAME.tmp, fsyncs it, renames it over and fsyncs the directory.
  */
-MUST_CHECK int env_replace_file(struct env *env, int dir_fd, const char *name, struct slice content);
+MUST_CHECK int env_replace_file(struct env *env, int dir_fd, const char *name,
+				struct slice content);
 
 #endif

@@ -28,13 +28,19 @@ MUST_CHECK int map_put_text(struct map *m, const char *key, void *value, void **
 void *map_remove(struct map *m, const void *key, size_t key_len);
 void *map_remove_text(struct map *m, const char *key);
 
+/* A walk over all entries in no order; zero-initialised is its start. */
+struct map_iter {
+	struct map_entry *current, *next;
+	size_t bucket;
+};
+
 /*
- * Walks all entries in no order: start with *iter = NULL. The entry just returned may be removed,
- * nothing else may change. Returns the value, or NULL at the end.
+ * The next value, or NULL at the end. The entry just returned may be removed during the walk,
+ * nothing else may change.
  */
-void *map_next(const struct map *m, struct map_entry **iter);
-/* The key of the entry that *iter stands on; ended by a NUL as well. */
-struct str map_key(const struct map_entry *iter);
+void *map_next(const struct map *m, struct map_iter *iter);
+/* The key of the entry just returned, ended by a NUL as well; gone once the entry is removed. */
+struct str map_iter_key(const struct map_iter *iter);
 
 /* The seeded hash itself (SipHash-1-3), for tables of other shapes. */
 uint64_t map_hash(const void *key, size_t key_len);

@@ -6,7 +6,9 @@
  * without a lock. What exists per partition, connection or group is not registered: a collector
  * writes it at scrape time from the owner's state.
  *
- * Threads  bumping from any thread; registering and scraping under LOCK_METRICS.
+ * Threads  bumping and getting from any thread. Collectors run on the scraping thread under
+ *          LOCK_SCRAPE, which ranks first: they may take their owner's locks, and neither adding
+ *          nor removing one may be done with a lock held.
  */
 #ifndef KLAMM_BASE_METRICS_H
 #define KLAMM_BASE_METRICS_H
@@ -25,7 +27,7 @@ enum metric_id {
 };
 
 struct metric_info {
-	const char *name;   /* "klamm_requests_total" */
+	const char *name; /* "klamm_requests_total" */
 	enum metric_type type;
 	const char *labels; /* comma-separated label names, "" for none */
 	const char *help;

@@ -83,8 +83,8 @@ struct legacy_iter {
 	struct slice rest;
 	int64_t offset_shift; /* added to inner offsets */
 	int status;
-	bool started;
 	bool wrapped;
+	bool ended;
 };
 
 /* limit_bytes: of the decompressed messages. Errors as of compression_decompress(). */
@@ -94,9 +94,10 @@ MUST_CHECK bool legacy_iter_next(struct legacy_iter *it, struct legacy_message *
 void legacy_iter_fini(struct legacy_iter *it);
 
 /*
- * Appends to out, as messages of magic 0 or 1, those records of a magic 2 batch whose offsets are
- * not below first_offset; with the batch's codec, as one wrapper, when it has one. Control batches
- * and record headers have no form there and are left out; so out may grow by nothing.
+ * Appends to out the records of a magic 2 batch as messages of magic 0 or 1: from a compressed
+ * batch all of them as one wrapper of the same codec, from a plain one those whose offsets are not
+ * below first_offset. Control batches and record headers have no form there and are left out; so
+ * out may grow by nothing.
  *
  * limit_bytes  of the decompressed payload
  * Returns 0, K_UNSUPPORTED_COMPRESSION_TYPE for zstd, K_INVALID_RECORD, -ENOMEM, or what

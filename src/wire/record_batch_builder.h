@@ -36,8 +36,11 @@ struct record_batch_builder {
 	int64_t delete_horizon_ms;          /* written as the base timestamp when >= 0 (-1) */
 	bool transactional;                 /* (false) */
 	bool control;                       /* (false) */
-	/* Not lowered by what is appended: for batches that keep the range of removed records. */
-	int32_t last_offset_delta; /* (-1) */
+	/*
+	 * (-1) Of what was appended; may be raised before the finish, for a batch that keeps the
+	 * range of removed records.
+	 */
+	int32_t last_offset_delta;
 
 	/* What the builder keeps for itself. */
 	struct buf records;

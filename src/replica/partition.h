@@ -1,0 +1,114 @@
+/*
+ * partition.h - one partition on this broker: who leads it, its ISR, its log, and who waits for it.
+ *
+ * Changes of leadership come from the controller by way of replica_manager.h. Appends and reads
+ * come from requests. An append does the heavy work (CRC, checks, recompression, the write) outside
+ * the partition's lock; a change of leadership waits until no append is under way, so nothing is
+ * ever written under an epoch that has ended.
+ *
+ * Invariants
+ *  1. The high watermark moves only while we lead, and only upwards within one leadership.
+ *  2. The high watermark is the smallest log end offset in the ISR, and stands still while the ISR
+ *     is smaller than the effective min.insync.replicas.
+ *  3. Whoever waits is woken under the lock by whatever makes his condition true, or by the end of
+ *     the leadership.
+ *
+ * Threads  any; one lock each (LOCK_PARTITION), not held across a disk access.
+ * Source   zookeeper-and-controller, sections 5.1 to 5.9: Kafka's Partition.
+ */
+#ifndef KLAMM_REPLICA_PARTITION_H
+#define KLAMM_REPLICA_PARTITION_H
+
+#include "base/bytes.h"
+#include "storage/log.h"
+
+struct partition;
+
+#define PARTITION_NO_EPOCH (-1)
+
+/* Counted: partition_put() what replica_manager_get() gave. */
+struct partition *partition_get(struct partition *p);
+void partition_put(struct partition *p);
+
+const char *partition_topic(const struct partition *p);
+int32_t partition_number(const struct partition *p);
+
+/* What a request may need to know, of one moment. */
+struct partition_view {
+	bool is_leader;
+	int32_t leader; /* -1: none */
+	int32_t leader_epoch;
+	int32_t isr_count;
+	int32_t replica_count;
+	int64_t epoch_start_offset;     /* of this leadership; -1 when we do not lead */
+	bool high_watermark_is_current; /* it has reached epoch_start_offset */
+};
+void partition_look(struct partition *p, struct partition_view *ret_view);
+
+/*
+ * The log, counted, after Kafka's checks of a request:
+ *
+ * current_leader_epoch  from the request; PARTITION_NO_EPOCH is not checked
+ * leader_only           followers answer K_NOT_LEADER_OR_FOLLOWER
+ * topic_id              from the request, or NULL; K_INCONSISTENT_TOPIC_ID when the log's differs
+ *
+ * K_NOT_LEADER_OR_FOLLOWER, K_FENCED_LEADER_EPOCH, K_UNKNOWN_LEADER_EPOCH, K_KAFKA_STORAGE_ERROR.
+ */
+MUST_CHECK int partition_log(struct partition *p, int32_t current_leader_epoch, bool leader_only,
+			     const struct uuid *topic_id, struct log **ret_log);
+
+/*
+ * Appends as leader and moves the high watermark as far as it may.
+ *
+ * required_acks  -1 checks the effective min.insync.replicas first: K_NOT_ENOUGH_REPLICAS
+ * append         leader_epoch is filled in here
+ *
+ * Otherwise as log_append_as_leader(), or K_NOT_LEADER_OR_FOLLOWER.
+ */
+MUST_CHECK int partition_append(struct partition *p, int16_t required_acks,
+				struct log_append *append, struct arena *arena,
+				struct log_append_result *ret_result,
+				struct log_append_refusal *ret_refusal);
+
+/*
+ * How an acks=all wait for `offset` stands: 1 while it goes on; 0 when the high watermark has
+ * reached it; K_NOT_ENOUGH_REPLICAS_AFTER_APPEND, K_NOT_LEADER_OR_FOLLOWER,
+ * K_KAFKA_STORAGE_ERROR or K_UNKNOWN_TOPIC_OR_PARTITION when it ended otherwise.
+ */
+#define PARTITION_STILL_WAITING (-EINPROGRESS)
+MUST_CHECK int partition_check_acks(struct partition *p, int64_t offset, int32_t leader_epoch);
+
+enum partition_wait {
+	PARTITION_WAIT_ACKS, /* the high watermark reaches offset, or the leadership ends */
+	PARTITION_WAIT_DATA, /* there is more to read than there was, or the leadership ends */
+};
+
+/*
+ * One who waits. Owned by him; in at most one partition. wake() is called under the partition's
+ * lock, perhaps more than once, on whatever thread made the difference: it may only note the
+ * fact and post. It must not call back.
+ */
+struct partition_waiter {
+	struct partition_waiter *next, **prev; /* the partition's */
+	struct partition *partition;           /* counted while it waits */
+	enum partition_wait kind;
+	int64_t offset;
+	/* bytes: how many were appended since the last call; 0 for any other reason. */
+	void (*wake)(struct partition_waiter *waiter, int64_t bytes);
+};
+
+/* Begins to wait. What came true before the call does not wake: look once more after it. */
+void partition_wait(struct partition *p, struct partition_waiter *waiter);
+/* Ends the wait; no effect when it has ended. After this wake() is not called any more. */
+void partition_wait_end(struct partition_waiter *waiter);
+
+/*
+ * Raises the log start offset (DeleteRecords). offset -1 is the high watermark.
+ * ret_low_watermark  the smallest log start offset over the live replicas
+ * K_OFFSET_OUT_OF_RANGE, K_NOT_LEADER_OR_FOLLOWER, K_POLICY_VIOLATION (cleanup.policy lacks
+ * delete).
+ */
+MUST_CHECK int partition_delete_records(struct partition *p, int64_t offset,
+					int64_t *ret_low_watermark);
+
+#endif

@@ -1,0 +1,605 @@
+#include "replica/replica_manager.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/diag.h"
+#include "base/map.h"
+#include "replica/partition_state.h"
+#include "wire/generated/leader_and_isr.h"
+#include "wire/generated/stop_replica.h"
+#include "wire/generated/update_metadata.h"
+#include "wire/kerr.h"
+
+#define LEADER_EPOCH_DURING_DELETE (-2)
+
+struct replica_manager {
+	struct replica_manager_settings settings;
+	struct workers *thread;   /* one */
+	struct cds_lfht *table;   /* (topic, number) -> struct partition; written by the thread */
+	int32_t controller_epoch; /* highest seen; the thread's */
+};
+
+struct partition_key {
+	struct str topic;
+	int32_t number;
+};
+
+static uint64_t
+hash_of(struct str topic, int32_t number)
+{
+	return map_hash(topic.data, topic.len) ^ (uint64_t)number * 0x9e3779b97f4a7c15ULL;
+}
+
+static int
+match_key(struct cds_lfht_node *node, const void *key)
+{
+	const struct partition *p = caa_container_of(node, struct partition, node);
+	const struct partition_key *k = key;
+
+	return p->number == k->number && strncmp(p->topic, k->topic.data, k->topic.len) == 0 &&
+	       p->topic[k->topic.len] == '\0';
+}
+
+/* Counted, or NULL. Any thread. */
+static struct partition *
+find(struct replica_manager *rm, struct str topic, int32_t number)
+{
+	struct partition_key key = {topic, number};
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+	struct partition *p = NULL;
+
+	urcu_bp_read_lock();
+	cds_lfht_lookup(rm->table, hash_of(topic, number), match_key, &key, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	if (node != NULL) {
+		p = caa_container_of(node, struct partition, node);
+		if (!partition_try_get(p))
+			p = NULL;
+	}
+	urcu_bp_read_unlock();
+	return p;
+}
+
+int
+replica_manager_get(struct replica_manager *rm, struct str topic, int32_t partition,
+		    struct partition **ret_partition)
+{
+	struct partition *p = find(rm, topic, partition);
+	bool known;
+
+	if (p != NULL) {
+		*ret_partition = p;
+		return 0;
+	}
+	known = metadata_partition(metadata_read(rm->settings.metadata), topic.data, topic.len,
+				   partition) != NULL;
+	metadata_done(rm->settings.metadata);
+	return known ? K_NOT_LEADER_OR_FOLLOWER : K_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+/* Counted; made when there is none. NULL without memory. The manager's thread. */
+static struct partition *
+find_or_make(struct replica_manager *rm, struct str topic, int32_t number)
+{
+	struct partition *p = find(rm, topic, number);
+
+	if (p != NULL)
+		return p;
+	p = partition_new(topic.data, number, rm->settings.broker_id);
+	if (p == NULL)
+		return NULL;
+	p->hash = hash_of(topic, number);
+	urcu_bp_read_lock();
+	cds_lfht_add(rm->table, p->hash, &partition_get(p)->node);
+	urcu_bp_read_unlock();
+	return p;
+}
+
+static void
+forget(struct replica_manager *rm, struct partition *p)
+{
+	urcu_bp_read_lock();
+	if (cds_lfht_del(rm->table, &p->node) == 0)
+		partition_put(p);
+	urcu_bp_read_unlock();
+}
+
+static void
+configure(struct replica_manager *rm, struct partition *p, struct log *log)
+{
+	const struct broker_conf *conf = conf_store_get(rm->settings.conf);
+	struct log_config config;
+	struct topic_conf tc;
+
+	if (topic_configs_effective(rm->settings.configs, conf, p->topic, &tc) != 0)
+		return;
+	partition_set_min_insync_replicas(p, (int32_t)tc.min_insync_replicas);
+	if (log != NULL) {
+		replica_log_config(&tc, conf, &config);
+		log_configure(log, &config);
+	}
+	topic_conf_fini(&tc);
+}
+
+/* 0, or the code that refuses a controller's request as a whole. Remembers a newer epoch. */
+static int
+check_epochs(struct replica_manager *rm, int64_t broker_epoch, int32_t controller_epoch)
+{
+	if (broker_epoch != -1 && broker_epoch < rm->settings.broker_epoch(rm->settings.arg))
+		return K_STALE_BROKER_EPOCH;
+	if (controller_epoch < rm->controller_epoch)
+		return K_STALE_CONTROLLER_EPOCH;
+	rm->controller_epoch = controller_epoch;
+	return 0;
+}
+
+static bool
+contains(const int32_t *ids, int32_t count, int32_t id)
+{
+	for (int32_t i = 0; i < count; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+/* LeaderAndIsr */
+
+static void
+tell_leadership(struct replica_manager *rm, const struct partition *p, bool is_leader)
+{
+	if (rm->settings.on_leadership != NULL)
+		rm->settings.on_leadership(rm->settings.arg, p->topic, p->number, p->leader_epoch,
+					   is_leader);
+}
+
+/* Opens or creates the log and carries the decision out. */
+static int
+carry_out(struct replica_manager *rm, struct partition *p, const struct uuid *topic_id,
+	  const struct leader_and_isr_partition_state *state)
+{
+	struct partition_decision decision = {
+	    .controller_epoch = state->controller_epoch,
+	    .leader = state->leader,
+	    .leader_epoch = state->leader_epoch,
+	    .partition_epoch = state->partition_epoch,
+	    .isr = state->isr,
+	    .isr_count = state->isr_count,
+	    .replicas = state->replicas,
+	    .replica_count = state->replicas_count,
+	    .topic_id = *topic_id,
+	};
+	bool led = p->leader == rm->settings.broker_id;
+	struct log *log = NULL;
+	int64_t checkpointed;
+	int st = log_manager_get_or_create(rm->settings.logs, p->topic, p->number,
+					   uuid_is_zero(topic_id) ? NULL : topic_id, state->is_new,
+					   &log);
+
+	if (st == -EBUSY) /* being loaded: replica_manager_log_loaded() goes on */
+		st = 0;
+	if (st != 0)
+		return st;
+	checkpointed =
+	    log_manager_checkpointed_high_watermark(rm->settings.logs, p->topic, p->number);
+	st = partition_decide(p, &decision, log, checkpointed);
+	if (st == 0)
+		configure(rm, p, log);
+	log_put(log);
+	if (st == 0 && led != (state->leader == rm->settings.broker_id))
+		tell_leadership(rm, p, !led);
+	return st;
+}
+
+static int
+apply_state(struct replica_manager *rm, struct str topic, const struct uuid *topic_id,
+	    const struct leader_and_isr_partition_state *state)
+{
+	struct partition *p;
+	int st;
+
+	if (state->partition_index < 0)
+		return K_UNKNOWN_TOPIC_OR_PARTITION;
+	p = find_or_make(rm, topic, state->partition_index);
+	if (p == NULL)
+		return -ENOMEM;
+	if (p->offline)
+		st = K_KAFKA_STORAGE_ERROR;
+	else if (!uuid_is_zero(topic_id) && !uuid_is_zero(&p->topic_id) &&
+		 !uuid_equal(topic_id, &p->topic_id))
+		st = K_INCONSISTENT_TOPIC_ID;
+	else if (state->leader_epoch <= p->leader_epoch)
+		st = K_STALE_CONTROLLER_EPOCH;
+	else if (!contains(state->replicas, state->replicas_count, rm->settings.broker_id))
+		st = K_UNKNOWN_TOPIC_OR_PARTITION;
+	else
+		st = carry_out(rm, p, topic_id, state);
+	if (st < 0)
+		diag_error(DIAG_REPLICA, "cannot carry out what the controller decided",
+			   "partition=%s-%d error=%s", p->topic, p->number, strerror(-st));
+	if (p->leader_epoch == -1) /* nothing came of it */
+		forget(rm, p);
+	partition_put(p);
+	return st;
+}
+
+void
+replica_manager_leader_and_isr(struct replica_manager *rm, const struct leader_and_isr_request *req,
+			       struct arena *arena, struct leader_and_isr_response *resp)
+{
+	int refused = check_epochs(rm, req->broker_epoch, req->controller_epoch);
+	int32_t flat = 0, total = 0;
+
+	leader_and_isr_response_init(resp);
+	resp->error_code = kerr_of(refused);
+	for (int32_t t = 0; t < req->topic_states_count; t++)
+		total += req->topic_states[t].partition_states_count;
+	resp->topics = leader_and_isr_topic_error_new(arena, req->topic_states_count);
+	resp->partition_errors = leader_and_isr_partition_error_new(arena, total);
+	if (resp->topics == NULL || resp->partition_errors == NULL) {
+		resp->error_code = kerr_of(-ENOMEM);
+		return;
+	}
+	resp->topics_count = req->topic_states_count;
+	resp->partition_errors_count = total;
+	for (int32_t t = 0; t < req->topic_states_count; t++) {
+		const struct leader_and_isr_topic_state *ts = &req->topic_states[t];
+		struct leader_and_isr_topic_error *te = &resp->topics[t];
+
+		te->topic_id = ts->topic_id;
+		te->partition_errors = &resp->partition_errors[flat];
+		te->partition_errors_count = ts->partition_states_count;
+		for (int32_t i = 0; i < ts->partition_states_count; i++, flat++) {
+			struct leader_and_isr_partition_error *pe = &resp->partition_errors[flat];
+
+			pe->topic_name = ts->topic_name;
+			pe->partition_index = ts->partition_states[i].partition_index;
+			pe->error_code =
+			    kerr_of(refused != 0 ? refused
+						 : apply_state(rm, ts->topic_name, &ts->topic_id,
+							       &ts->partition_states[i]));
+		}
+	}
+}
+
+/* StopReplica */
+
+static int
+stop_partition(struct replica_manager *rm, struct str topic,
+	       const struct stop_replica_partition_state *state)
+{
+	struct partition *p = find(rm, topic, state->partition_index);
+	int st = 0;
+	bool led;
+
+	if (p != NULL && p->offline) {
+		partition_put(p);
+		return K_KAFKA_STORAGE_ERROR;
+	}
+	if (p != NULL && state->leader_epoch != LEADER_EPOCH_DURING_DELETE &&
+	    state->leader_epoch != -1 && state->leader_epoch < p->leader_epoch) {
+		partition_put(p);
+		return K_FENCED_LEADER_EPOCH;
+	}
+	if (p != NULL) {
+		led = p->leader == rm->settings.broker_id;
+		partition_stop(p, state->delete_partition);
+		if (state->delete_partition) {
+			forget(rm, p);
+			if (led)
+				tell_leadership(rm, p, false);
+		}
+		partition_put(p);
+	}
+	if (state->delete_partition)
+		st = log_manager_delete(rm->settings.logs, topic.data, state->partition_index);
+	return st;
+}
+
+void
+replica_manager_stop_replica(struct replica_manager *rm, const struct stop_replica_request *req,
+			     struct arena *arena, struct stop_replica_response *resp)
+{
+	int refused = check_epochs(rm, req->broker_epoch, req->controller_epoch);
+	int32_t total = 0, flat = 0;
+
+	stop_replica_response_init(resp);
+	resp->error_code = kerr_of(refused);
+	if (refused != 0)
+		return;
+	for (int32_t t = 0; t < req->topic_states_count; t++)
+		total += req->topic_states[t].partition_states_count;
+	resp->partition_errors = stop_replica_partition_error_new(arena, total);
+	if (resp->partition_errors == NULL) {
+		resp->error_code = kerr_of(-ENOMEM);
+		return;
+	}
+	resp->partition_errors_count = total;
+	for (int32_t t = 0; t < req->topic_states_count; t++) {
+		const struct stop_replica_topic_state *ts = &req->topic_states[t];
+
+		for (int32_t i = 0; i < ts->partition_states_count; i++, flat++) {
+			struct stop_replica_partition_error *pe = &resp->partition_errors[flat];
+
+			pe->topic_name = ts->topic_name;
+			pe->partition_index = ts->partition_states[i].partition_index;
+			pe->error_code =
+			    kerr_of(stop_partition(rm, ts->topic_name, &ts->partition_states[i]));
+		}
+	}
+}
+
+/* UpdateMetadata */
+
+static char *
+must_copy(struct str text)
+{
+	char *copy = text.data == NULL ? strdup("") : strndup(text.data, text.len);
+
+	if (copy == NULL)
+		abort();
+	return copy;
+}
+
+static void
+take_broker(const struct update_metadata_broker *from, struct metadata_broker *to)
+{
+	*to = (struct metadata_broker){.id = from->id, .epoch = -1};
+	to->endpoints = calloc((size_t)from->endpoints_count + 1, sizeof(*to->endpoints));
+	if (to->endpoints == NULL)
+		abort();
+	for (int32_t i = 0; i < from->endpoints_count; i++) {
+		const struct update_metadata_endpoint *e = &from->endpoints[i];
+
+		to->endpoints[to->endpoint_count++] = (struct metadata_endpoint){
+		    .listener = must_copy(e->listener),
+		    .host = must_copy(e->host),
+		    .port = e->port,
+		    .protocol = e->security_protocol,
+		};
+	}
+	if (from->rack.data != NULL)
+		to->rack = must_copy(from->rack);
+}
+
+static void
+take_partition(struct metadata_update *up, const struct update_metadata_topic_state *topic,
+	       const struct update_metadata_partition_state *from)
+{
+	struct metadata_partition p = {
+	    .partition = from->partition_index,
+	    .leader = from->leader,
+	    .leader_epoch = from->leader_epoch,
+	    .controller_epoch = from->controller_epoch,
+	    .partition_epoch = from->zk_version,
+	    .isr = from->isr,
+	    .isr_count = from->isr_count,
+	    .replicas = from->replicas,
+	    .replica_count = from->replicas_count,
+	    .offline_replicas = from->offline_replicas,
+	    .offline_count = from->offline_replicas_count,
+	};
+
+	/* A number that no topic can have would make the topic's table as long. */
+	if (p.partition >= 0 && p.partition < 1000000)
+		metadata_update_partition(up, topic->topic_name.data, &topic->topic_id, &p);
+}
+
+int
+replica_manager_update_metadata(struct replica_manager *rm,
+				const struct update_metadata_request *req)
+{
+	int st = check_epochs(rm, req->broker_epoch, req->controller_epoch);
+	struct metadata_broker *brokers;
+	struct metadata_update *up;
+
+	if (st != 0)
+		return st;
+	brokers = calloc((size_t)req->live_brokers_count + 1, sizeof(*brokers));
+	if (brokers == NULL)
+		return -ENOMEM;
+	for (int32_t i = 0; i < req->live_brokers_count; i++)
+		take_broker(&req->live_brokers[i], &brokers[i]);
+	up = metadata_update_begin(rm->settings.metadata);
+	metadata_update_controller(up, req->controller_id < 0 ? -1 : req->controller_id);
+	metadata_update_brokers(up, brokers, (size_t)req->live_brokers_count);
+	for (int32_t t = 0; t < req->topic_states_count; t++)
+		for (int32_t i = 0; i < req->topic_states[t].partition_states_count; i++)
+			take_partition(up, &req->topic_states[t],
+				       &req->topic_states[t].partition_states[i]);
+	metadata_update_commit(rm->settings.metadata, up);
+	return 0;
+}
+
+/* Events from below and beside */
+
+struct event {
+	struct replica_manager *rm;
+	struct log *log;
+	char *text; /* a directory or a topic; NULL: all topics */
+};
+
+static void
+submit(struct replica_manager *rm, mailbox_fn *fn, struct log *log, const char *text)
+{
+	struct event *event = calloc(1, sizeof(*event));
+
+	if (event == NULL)
+		abort();
+	event->rm = rm;
+	event->log = log;
+	event->text = text == NULL ? NULL : must_copy(str_of(text));
+	replica_manager_submit(rm, fn, event);
+}
+
+static void
+event_free(struct event *event)
+{
+	log_put(event->log);
+	free(event->text);
+	free(event);
+}
+
+static void
+run_log_loaded(void *arg)
+{
+	struct event *event = arg;
+	struct replica_manager *rm = event->rm;
+	const char *topic = log_topic(event->log);
+	int32_t number = log_partition(event->log);
+	struct partition *p = find(rm, str_of(topic), number);
+
+	if (p != NULL) {
+		int st = partition_set_log(
+		    p, event->log,
+		    log_manager_checkpointed_high_watermark(rm->settings.logs, topic, number));
+
+		if (st != 0)
+			diag_error(DIAG_REPLICA, "cannot lead with the log that was loaded",
+				   "partition=%s-%d error=%s", topic, number,
+				   st < 0 ? strerror(-st) : kerr_name(st));
+		else
+			configure(rm, p, event->log);
+		partition_put(p);
+	}
+	event_free(event);
+}
+
+void
+replica_manager_log_loaded(struct replica_manager *rm, struct log *log)
+{
+	submit(rm, run_log_loaded, log_get(log), NULL);
+}
+
+static void
+offline_if_in(void *arg, struct partition *p)
+{
+	if (p->log != NULL && strcmp(log_parent_dir(p->log), arg) == 0)
+		partition_set_offline(p);
+}
+
+static void
+run_dir_failed(void *arg)
+{
+	struct event *event = arg;
+
+	replica_manager_each(event->rm, offline_if_in, event->text);
+	event_free(event);
+}
+
+void
+replica_manager_dir_failed(struct replica_manager *rm, const char *dir)
+{
+	submit(rm, run_dir_failed, NULL, dir);
+}
+
+static void
+configure_if_of(void *arg, struct partition *p)
+{
+	const struct event *event = arg;
+
+	if (event->text == NULL || strcmp(event->text, p->topic) == 0)
+		configure(event->rm, p, p->log);
+}
+
+static void
+run_configure(void *arg)
+{
+	struct event *event = arg;
+
+	replica_manager_each(event->rm, configure_if_of, event);
+	event_free(event);
+}
+
+void
+replica_manager_configure(struct replica_manager *rm, const char *topic)
+{
+	submit(rm, run_configure, NULL, topic);
+}
+
+void
+replica_manager_each(struct replica_manager *rm, void (*fn)(void *arg, struct partition *p),
+		     void *arg)
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	urcu_bp_read_lock();
+	cds_lfht_first(rm->table, &iter);
+	while ((node = cds_lfht_iter_get_node(&iter)) != NULL) {
+		struct partition *p = caa_container_of(node, struct partition, node);
+
+		if (partition_try_get(p)) {
+			fn(arg, p);
+			partition_put(p);
+		}
+		cds_lfht_next(rm->table, &iter);
+	}
+	urcu_bp_read_unlock();
+}
+
+static void
+count_one(void *arg, struct partition *p)
+{
+	(void)p;
+	++*(size_t *)arg;
+}
+
+size_t
+replica_manager_count(struct replica_manager *rm)
+{
+	size_t count = 0;
+
+	replica_manager_each(rm, count_one, &count);
+	return count;
+}
+
+void
+replica_manager_submit(struct replica_manager *rm, mailbox_fn *fn, void *arg)
+{
+	workers_submit(rm->thread, fn, arg);
+}
+
+int
+replica_manager_open(const struct replica_manager_settings *settings,
+		     struct replica_manager **ret_manager)
+{
+	struct replica_manager *rm = calloc(1, sizeof(*rm));
+	int st;
+
+	if (rm == NULL)
+		return -ENOMEM;
+	rm->settings = *settings;
+	rm->table = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_bp_flavor, NULL);
+	if (rm->table == NULL) {
+		free(rm);
+		return -ENOMEM;
+	}
+	st = workers_open("replicas", 1, &rm->thread);
+	if (st != 0) {
+		replica_manager_close(rm);
+		return st;
+	}
+	*ret_manager = rm;
+	return 0;
+}
+
+static void
+stop_and_forget(void *arg, struct partition *p)
+{
+	partition_stop(p, true);
+	forget(arg, p);
+}
+
+void
+replica_manager_close(struct replica_manager *rm)
+{
+	if (rm == NULL)
+		return;
+	workers_close(rm->thread);
+	replica_manager_each(rm, stop_and_forget, rm);
+	urcu_bp_barrier(); /* the last partitions are freed */
+	cds_lfht_destroy(rm->table, NULL);
+	free(rm);
+}

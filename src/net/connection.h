@@ -32,7 +32,7 @@ bool connection_privileged(const struct connection *conn);
 /* What listener_settings.user gave. */
 void *connection_listener_user(const struct connection *conn);
 /* "10.0.0.1:51234-SSL-17" for log lines. */
-const char *connection_name(struct connection *conn, char *text, size_t text_len);
+const char *connection_name(const struct connection *conn, char *text, size_t text_len);
 #define CONNECTION_NAME_LEN 128
 
 /*

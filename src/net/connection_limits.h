@@ -35,30 +35,38 @@ MUST_CHECK int connection_limits_set_overrides(struct connection_limits *cl, con
 /* Connections in all, now. */
 int connection_limits_count(struct connection_limits *cl);
 
+/* What a listener is told, on any thread and without a lock. */
+struct listener_share_hooks {
+	/* A refusal with CONNECTION_LISTENER_FULL may have ended: try again. */
+	void (*wake)(void *arg);
+	/* Close the connection that was idle longest: the broker is over max.connections. */
+	void (*evict)(void *arg);
+	void *arg;
+};
+
 /*
- * privileged: the inter-broker listener, which may pass max.connections when there is another
- * listener. wake(arg) is called, on any thread and without a lock, when a refusal with
- * CONNECTION_LISTENER_FULL may have ended.
+ * max_connections: of this listener alone. privileged: the inter-broker listener, which may pass
+ * the broker's max.connections when there is another listener; that one is then asked to evict.
  */
 MUST_CHECK int connection_limits_join(struct connection_limits *cl, int max_connections,
-				      bool privileged, void (*wake)(void *arg), void *arg,
+				      bool privileged, const struct listener_share_hooks *hooks,
 				      struct listener_share **ret_share);
+/* No hook is called any more after it; the share lives until its last connection is given back. */
 void connection_limits_leave(struct listener_share *share);
 void listener_share_set_max(struct listener_share *share, int max_connections);
+/* Connections of this listener now. */
+int listener_share_count(struct listener_share *share);
 
 enum connection_verdict {
 	CONNECTION_ADMITTED,
-	CONNECTION_ADMITTED_OVER, /* privileged: another listener should close its idlest one */
-	CONNECTION_LISTENER_FULL, /* stop accepting until wake() */
-	CONNECTION_IP_FULL        /* close this one */
+	CONNECTION_LISTENER_FULL, /* keep it and stop accepting until wake() */
+	CONNECTION_IP_FULL        /* close it */
 };
 
-/* Room for one more on this listener, before accept(): ADMITTED or LISTENER_FULL. */
-enum connection_verdict connection_limits_room(struct listener_share *share);
-/* Counts an accepted connection unless the verdict refuses it. */
+/* Counts an accepted connection, unless the verdict refuses it. */
 enum connection_verdict connection_limits_admit(struct listener_share *share,
-						const struct sockaddr_storage *peer);
+						const struct sockaddr *peer);
 /* Gives an admitted one back. */
-void connection_limits_leave_one(struct listener_share *share, const struct sockaddr_storage *peer);
+void connection_limits_give_back(struct listener_share *share, const struct sockaddr *peer);
 
 #endif

@@ -69,8 +69,9 @@ struct event_base *reactor_base(struct reactor *r);
 
 /* A task waits for the end of the current turn of the loop. Owned and zeroed by its user. */
 struct reactor_task {
-	struct reactor_task *next, **prev;
+	struct reactor_task *next, *prev;
 	void (*fn)(struct reactor_task *task);
+	uint64_t turn;
 };
 
 /*

@@ -448,14 +448,17 @@ wire_new(const struct wire_struct *s, struct arena *arena, int32_t count)
 int
 wire_decode(const struct wire_schema *schema, void *m, int version, struct wire_in *in)
 {
+	int st = -EINVAL;
+
 	memset(m, 0, schema->root.size);
-	if (version < schema->since || version > schema->until) {
-		in->failed_field = schema->root.name;
+	if (version < schema->since || version > schema->until)
 		fail(in, "no such version");
-		return -EINVAL;
-	}
-	return decode_struct(in, &schema->root,
-			     (struct mode){version, version >= schema->flexible_since}, m);
+	else
+		st = decode_struct(in, &schema->root,
+				   (struct mode){version, version >= schema->flexible_since}, m);
+	if (st != 0 && in->failed_field == NULL)
+		in->failed_field = schema->root.name;
+	return st;
 }
 
 int

@@ -1,7 +1,8 @@
 /*
  * reply.h - an answer on its way to a socket: bytes in memory and ranges of files, in order.
  *
- * The 4-byte size in front of a frame is written by net; a reply starts with the correlation id.
+ * The 4-byte size in front of a frame is written by net, and a reply starts with the correlation
+ * id, unless has_size says that the reply brings its size along.
  * Whoever answers builds a struct net_reply, then hands it to net_request_answer(), which takes
  * everything out of it. What was added is released exactly once, on the connection's reactor when
  * it was sent or the connection is gone, or by net_reply_fini().
@@ -34,6 +35,8 @@ struct net_reply {
 	uint32_t count, cap;
 	size_t len;  /* of all parts */
 	bool failed; /* memory ran out: answering closes the connection */
+	/* The first four bytes are the frame's size already: net puts none in front. */
+	bool has_size;
 	/* How long the connection is not read after this answer (a quota was exceeded); 0: none. */
 	int32_t throttle_time_ms;
 };

@@ -36,11 +36,11 @@ send_queue_add(struct send_queue *q, struct send_item *item)
 	item->next = NULL;
 	item->part = 0;
 	item->part_sent = 0;
-	item->size_sent = 0;
+	item->size_sent = item->reply.has_size ? sizeof(item->size) : 0;
 	put_be32(item->size, (uint32_t)item->reply.len);
 	*q->last = item;
 	q->last = &item->next;
-	q->bytes += item->reply.len + sizeof(item->size);
+	q->bytes += item->reply.len + sizeof(item->size) - item->size_sent;
 }
 
 static void

@@ -59,8 +59,8 @@ MUST_CHECK int tls_client_context(struct env *env, const struct tls_settings *ts
 				  SSL_CTX **ret_ctx, bool *ret_verify_host);
 
 /*
- * OpenSSL's name of a cipher suite given by its IANA (Java) or OpenSSL name, or NULL when this
- * OpenSSL does not know it. ret_is_tls13: it belongs to TLS 1.3.
+ * OpenSSL's name of a cipher suite given by its IANA (Java) name; what is none is given back as it
+ * is. ret_is_tls13: it belongs to TLS 1.3.
  */
 const char *tls_cipher_name(const char *name, bool *ret_is_tls13);
 

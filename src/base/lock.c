@@ -8,7 +8,7 @@
 #define HELD_MAX 16
 
 static const char *const rank_names[] = {
-#define LOCK(rank, name, text) #name,
+#define LOCK(name, text) #name,
 #include "base/locks.def"
 #undef LOCK
 };

@@ -10,7 +10,7 @@
 #include <pthread.h>
 
 enum lock_rank {
-#define LOCK(rank, name, text) name,
+#define LOCK(name, text) name,
 #include "base/locks.def"
 #undef LOCK
 	LOCK_RANK_COUNT

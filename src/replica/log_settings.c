@@ -3,6 +3,7 @@
 
 #include "replica/replica_manager.h"
 #include "wire/compression.h"
+#include "wire/record_batch.h"
 
 static int8_t
 compression_of(const char *type)
@@ -44,7 +45,7 @@ replica_log_config(const struct topic_conf *tc, const struct broker_conf *conf,
 	    .compression = compression_of(tc->compression_type),
 	    .timestamp_type = strcmp(tc->message_timestamp_type, "LogAppendTime") == 0
 				  ? LOG_APPEND_TIME
-				  : LOG_CREATE_TIME,
+				  : CREATE_TIME,
 	    .cleanup_policy =
 		(uint8_t)((conf_list_has(tc->cleanup_policy, "delete") ? LOG_CLEANUP_DELETE : 0) |
 			  (conf_list_has(tc->cleanup_policy, "compact") ? LOG_CLEANUP_COMPACT : 0)),

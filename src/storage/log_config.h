@@ -10,12 +10,11 @@
 #ifndef KLAMM_STORAGE_LOG_CONFIG_H
 #define KLAMM_STORAGE_LOG_CONFIG_H
 
-#include "base/bytes.h"
+#include "wire/compression.h"
+#include "wire/record_batch.h"
 
-/* compression: keep what the producer chose; otherwise a codec's wire number, 0 (none) to 4. */
+/* compression: keep what the producer chose; otherwise an enum compression. */
 #define LOG_COMPRESSION_PRODUCER (-1)
-
-enum log_timestamp_type { LOG_CREATE_TIME = 0, LOG_APPEND_TIME = 1 };
 
 /* Bits of cleanup_policy. */
 #define LOG_CLEANUP_DELETE 1u
@@ -47,8 +46,8 @@ struct log_config {
 	int32_t gzip_level; /* -1: the codec's default */
 	int32_t lz4_level;
 	int32_t zstd_level;
-	int8_t compression;     /* LOG_COMPRESSION_PRODUCER or a codec's number */
-	uint8_t timestamp_type; /* enum log_timestamp_type */
+	int8_t compression;     /* LOG_COMPRESSION_PRODUCER or an enum compression */
+	uint8_t timestamp_type; /* enum timestamp_type */
 	uint8_t cleanup_policy; /* LOG_CLEANUP_* */
 	bool preallocate;
 	bool transaction_verification;

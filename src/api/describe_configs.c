@@ -1,0 +1,256 @@
+/* Kafka: KafkaApis.handleDescribeConfigsRequest, ConfigHelper. */
+#include <errno.h>
+
+#include "api/api_call.h"
+#include "api/config_resource.h"
+#include "base/diag.h"
+#include "wire/generated/describe_configs.h"
+
+/* DescribeConfigs' ConfigType. */
+static int8_t
+type_code(enum conf_type type)
+{
+	static const int8_t codes[] = {
+	    [CONF_BOOLEAN] = 1, [CONF_STRING] = 2, [CONF_INT] = 3,
+	    [CONF_SHORT] = 4,   [CONF_LONG] = 5,   [CONF_DOUBLE] = 6,
+	    [CONF_LIST] = 7,    [CONF_CLASS] = 8,  [CONF_PASSWORD] = 9,
+	};
+
+	return codes[type];
+}
+
+static bool
+is_asked_for(const struct describe_configs_resource *resource, const char *key)
+{
+	if (resource->configuration_keys_count <= 0)
+		return true;
+	for (int32_t i = 0; i < resource->configuration_keys_count; i++)
+		if (str_equal(resource->configuration_keys[i], str_of(key)))
+			return true;
+	return false;
+}
+
+static struct str
+copy_text(struct api_call *call, const char *text)
+{
+	return str_of(text == NULL ? NULL : arena_strdup(&call->arena, text, strlen(text)));
+}
+
+static int
+add_synonyms(struct api_call *call, const struct conf_entry *entry,
+	     const struct conf_synonym *synonyms, size_t count,
+	     struct describe_configs_resource_result *config)
+{
+	config->synonyms = describe_configs_synonym_new(&call->arena, (int32_t)count);
+	if (config->synonyms == NULL)
+		return -ENOMEM;
+	config->synonyms_count = (int32_t)count;
+	for (size_t i = 0; i < count; i++) {
+		config->synonyms[i].name = str_of(synonyms[i].key);
+		if (entry->type != CONF_PASSWORD)
+			config->synonyms[i].value = copy_text(call, synonyms[i].text);
+		config->synonyms[i].source = (int8_t)synonyms[i].source;
+	}
+	return 0;
+}
+
+/* value: as it is in force. */
+static int
+add_config(struct api_call *call, const struct describe_configs_request *req,
+	   const struct conf_entry *entry, const char *value, bool read_only,
+	   const struct conf_synonym *synonyms, size_t count,
+	   struct describe_configs_result *result)
+{
+	struct describe_configs_resource_result *config = &result->configs[result->configs_count++];
+
+	config->name = str_of(entry->key);
+	config->is_sensitive = entry->type == CONF_PASSWORD;
+	if (!config->is_sensitive)
+		config->value = copy_text(call, value);
+	config->read_only = read_only;
+	config->config_source = (int8_t)(count > 0 ? synonyms[0].source : CONF_SOURCE_DEFAULT);
+	config->is_default = config->config_source == CONF_SOURCE_DEFAULT;
+	config->config_type = type_code(entry->type);
+	if (req->include_documentation)
+		config->documentation = str_of(entry->sentence);
+	return req->include_synonyms ? add_synonyms(call, entry, synonyms, count, config) : 0;
+}
+
+static int
+describe_topic(struct api_call *call, const struct describe_configs_request *req,
+	       const struct describe_configs_resource *resource,
+	       struct describe_configs_result *result)
+{
+	const struct broker_conf *conf = api_conf(call);
+	struct properties overrides = {0};
+	struct topic_conf tc;
+	int st = config_resource_topic(call, resource->resource_name);
+
+	if (st != 0)
+		return st;
+	st = topic_configs_get(call->api->settings.topic_configs, resource->resource_name.data,
+			       &overrides);
+	if (st == 0)
+		st = topic_conf_init(&tc, conf, &overrides, NULL);
+	if (st == 0) {
+		result->configs = describe_configs_resource_result_new(
+		    &call->arena, (int32_t)topic_conf_entry_count);
+		if (result->configs == NULL)
+			st = -ENOMEM;
+		for (size_t i = 0; st == 0 && i < topic_conf_entry_count; i++) {
+			const struct conf_entry *entry = &topic_conf_entries[i];
+			struct conf_synonym synonyms[CONF_SYNONYMS_MAX];
+			struct buf value = {0};
+			size_t count;
+
+			if (!is_asked_for(resource, entry->key))
+				continue;
+			count = topic_conf_synonyms(conf, &overrides, entry, synonyms);
+			topic_conf_text(&tc, entry, &value);
+			st = buf_text(&value) == NULL
+				 ? -ENOMEM
+				 : add_config(call, req, entry, buf_text(&value), false, synonyms,
+					      count, result);
+			buf_fini(&value);
+		}
+		topic_conf_fini(&tc);
+	}
+	properties_fini(&overrides);
+	return st;
+}
+
+/* The cluster-wide defaults list only what was set there. */
+static int
+describe_default_broker(struct api_call *call, const struct describe_configs_request *req,
+			const struct describe_configs_resource *resource,
+			struct describe_configs_result *result)
+{
+	const struct broker_conf *conf = api_conf(call);
+
+	for (size_t i = 0; i < broker_conf_entry_count; i++) {
+		const struct conf_entry *entry = &broker_conf_entries[i];
+		const char *text = properties_get(&conf->dynamic_default, entry->key);
+		struct conf_synonym synonym = {entry->key, text,
+					       CONF_SOURCE_DYNAMIC_DEFAULT_BROKER};
+		int st;
+
+		if (text == NULL || !is_asked_for(resource, entry->key))
+			continue;
+		st = add_config(call, req, entry, text, false, &synonym, 1, result);
+		if (st != 0)
+			return st;
+	}
+	return 0;
+}
+
+static int
+describe_broker(struct api_call *call, const struct describe_configs_request *req,
+		const struct describe_configs_resource *resource,
+		struct describe_configs_result *result, const char **ret_message)
+{
+	const struct broker_conf *conf = api_conf(call);
+	int32_t id;
+	int st = config_resource_broker(call, resource->resource_name, true, &id, ret_message);
+
+	if (st != 0)
+		return st;
+	result->configs =
+	    describe_configs_resource_result_new(&call->arena, (int32_t)broker_conf_entry_count);
+	if (result->configs == NULL)
+		return -ENOMEM;
+	if (id == -1)
+		return describe_default_broker(call, req, resource, result);
+	for (size_t i = 0; st == 0 && i < broker_conf_entry_count; i++) {
+		const struct conf_entry *entry = &broker_conf_entries[i];
+		struct conf_synonym synonyms[CONF_SYNONYMS_MAX];
+		size_t count;
+
+		if (entry->hidden || !is_asked_for(resource, entry->key))
+			continue;
+		count = broker_conf_synonyms(conf, entry, synonyms);
+		st = add_config(call, req, entry,
+				count == 0 || strcmp(synonyms[0].key, entry->key) != 0
+				    ? NULL
+				    : synonyms[0].text,
+				entry->scope == CONF_READ_ONLY, synonyms, count, result);
+	}
+	return st;
+}
+
+static int
+describe_loggers(struct api_call *call, const struct describe_configs_request *req,
+		 const struct describe_configs_resource *resource,
+		 struct describe_configs_result *result, const char **ret_message)
+{
+	int32_t id;
+	int st = config_resource_broker(call, resource->resource_name, false, &id, ret_message);
+
+	if (st != 0)
+		return st;
+	result->configs = describe_configs_resource_result_new(&call->arena, DIAG_ROOM_COUNT);
+	if (result->configs == NULL)
+		return -ENOMEM;
+	for (int room = 0; st == 0 && room < DIAG_ROOM_COUNT; room++) {
+		const char *level = diag_level_name(diag_level_of((enum diag_room)room));
+		struct conf_entry entry = {.key = diag_room_name((enum diag_room)room),
+					   .type = CONF_STRING,
+					   .sentence = "How much this part of the broker logs."};
+		struct conf_synonym synonym = {entry.key, level, CONF_SOURCE_DYNAMIC_BROKER_LOGGER};
+
+		if (is_asked_for(resource, entry.key))
+			st = add_config(call, req, &entry, level, false, &synonym, 1, result);
+	}
+	return st;
+}
+
+static void
+describe(struct api_call *call, const struct describe_configs_request *req,
+	 const struct describe_configs_resource *resource, struct describe_configs_result *result)
+{
+	const char *message = NULL;
+	int st;
+
+	result->resource_type = resource->resource_type;
+	result->resource_name = resource->resource_name;
+	switch (resource->resource_type) {
+	case CONFIG_TOPIC:
+		st = describe_topic(call, req, resource, result);
+		break;
+	case CONFIG_BROKER:
+		st = describe_broker(call, req, resource, result, &message);
+		break;
+	case CONFIG_BROKER_LOGGER:
+		st = describe_loggers(call, req, resource, result, &message);
+		break;
+	default:
+		message = arena_printf(&call->arena, "Unsupported resource type: %d",
+				       resource->resource_type);
+		st = K_INVALID_REQUEST;
+		break;
+	}
+	result->error_code = kerr_of(st);
+	if (st != 0) {
+		result->configs_count = 0;
+		result->error_message =
+		    str_of(message != NULL ? message : kerr_text(result->error_code));
+	}
+}
+
+void
+api_describe_configs(struct api_call *call, void *request)
+{
+	const struct describe_configs_request *req = request;
+	struct describe_configs_response resp;
+
+	describe_configs_response_init(&resp);
+	call->arena.limit += (size_t)4 << 20; /* every setting of a broker with its sentence */
+	resp.results = describe_configs_result_new(&call->arena, req->resources_count);
+	if (resp.results == NULL) {
+		api_out_of_memory(call);
+		return;
+	}
+	resp.results_count = req->resources_count;
+	for (int32_t i = 0; i < req->resources_count; i++)
+		describe(call, req, &req->resources[i], &resp.results[i]);
+	api_answer(call, &resp);
+}

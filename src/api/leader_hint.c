@@ -1,0 +1,37 @@
+#include "api/api_call.h"
+
+static struct str
+copy_text(struct api_call *call, const char *text)
+{
+	return str_of(text == NULL ? NULL : arena_strdup(&call->arena, text, strlen(text)));
+}
+
+void
+api_leader_hint(struct api_call *call, struct str topic, int32_t partition,
+		struct api_leader_hint *ret_hint)
+{
+	struct metadata *md = call->api->settings.metadata;
+	const struct metadata_image *image = metadata_read(md);
+	const struct metadata_partition *p =
+	    metadata_partition(image, topic.data, topic.len, partition);
+	const struct metadata_broker *broker;
+	const struct metadata_endpoint *endpoint = NULL;
+	struct api_leader_hint hint = {.leader = -1, .leader_epoch = -1};
+
+	if (p != NULL && p->leader >= 0) {
+		hint.leader = p->leader;
+		hint.leader_epoch = p->leader_epoch;
+		broker = metadata_broker(image, p->leader);
+		if (broker != NULL)
+			endpoint =
+			    metadata_endpoint(broker, connection_listener_name(call->req->conn));
+		if (endpoint != NULL) {
+			hint.has_endpoint = true;
+			hint.host = copy_text(call, endpoint->host);
+			hint.rack = copy_text(call, broker->rack);
+			hint.port = endpoint->port;
+		}
+	}
+	metadata_done(md);
+	*ret_hint = hint;
+}

@@ -1,0 +1,79 @@
+/*
+ * controller.h - the thread that speaks with the ensemble, and on it the cluster's controller.
+ *
+ * Every broker has one. The thread owns the ZooKeeper session: it registers the broker, stands for
+ * election, and runs what other rooms submit (admin requests write znodes from here). When it is
+ * elected it becomes the active controller: it reads the cluster's state, reacts to watches, and
+ * commands the brokers with LeaderAndIsr, StopReplica and UpdateMetadata.
+ *
+ * The decisions are made in controller_state.h, which neither reads the clock nor touches
+ * ZooKeeper or the network; this module carries them out.
+ *
+ * Threads  one of its own, from controller_start() to controller_close(). controller_submit(),
+ *          controller_is_active() and controller_active_id() from any thread.
+ * Source   zookeeper-and-controller, sections 2 and 3: Kafka's KafkaController.
+ */
+#ifndef KLAMM_CONTROLLER_CONTROLLER_H
+#define KLAMM_CONTROLLER_CONTROLLER_H
+
+#include "base/conf.h"
+#include "base/workers.h"
+#include "net/reactor.h"
+#include "zk/zk.h"
+
+struct controller;
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+
+/* How a request to a broker ended: status 0 and the response's body, or -errno. */
+typedef void controller_response_fn(void *arg, int status, struct slice body);
+
+struct controller_settings {
+	struct env *env;
+	struct conf_store *conf;
+	int32_t broker_id;
+	const char *inter_broker_listener; /* upper case; borrowed */
+	struct reactor *reactor;           /* runs the connections to other brokers */
+	struct workers *workers;           /* looks names up */
+	struct ssl_ctx_st *tls;            /* of the inter-broker listener; NULL on plaintext */
+	bool verify_host;
+
+	/*
+	 * Carries out a request to ourselves, without a connection. body is taken over. done is
+	 * called once, from any thread.
+	 */
+	void (*local_request)(void *arg, int16_t api_key, int16_t api_version, struct buf *body,
+			      controller_response_fn *done, void *done_arg);
+	/*
+	 * On the controller's thread. register_broker: a new session has taken the place of an
+	 * expired one; 0, or what stopped it (it is tried again). on_watch: a watch fired that is
+	 * not the controller's own.
+	 */
+	int (*register_broker)(void *arg, struct zk *zk);
+	void (*on_watch)(void *arg, struct zk *zk, enum zk_watch_type type, const char *path);
+	void (*on_session)(void *arg, enum zk_session_state state);
+	void *arg;
+};
+
+/* Copies the settings; starts nothing. */
+MUST_CHECK int controller_open(const struct controller_settings *settings,
+			       struct controller **ret_controller);
+/* The mailbox and the events to open the session with. */
+struct mailbox *controller_mailbox(struct controller *c);
+struct zk_events controller_zk_events(struct controller *c);
+/* Takes the session over, starts the thread and stands for election. */
+MUST_CHECK int controller_start(struct controller *c, struct zk *zk);
+/* Gives the office up, ends the thread and closes the session. Accepts NULL. */
+void controller_close(struct controller *c);
+
+/* Runs fn on the controller's thread, which may use the session there. */
+typedef void controller_fn(void *arg, struct zk *zk);
+void controller_submit(struct controller *c, controller_fn *fn, void *arg);
+
+/* Whether this broker is the active controller; it may end at any moment. */
+bool controller_is_active(struct controller *c);
+/* The broker that is the controller, as far as this one knows; -1: none. */
+int32_t controller_active_id(struct controller *c);
+/* On the controller's thread: a topic is queued for deletion. */
+bool controller_topic_is_queued_for_deletion(struct controller *c, const char *topic);
+
+#endif

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 
 #include "base/lock.h"
 
@@ -32,7 +33,8 @@
 struct file_cache {
 	struct env *env;
 	size_t limit;
-	struct lock lock; /* LOCK_FILE_CACHE: all below, and names and stages of files */
+	_Atomic size_t dir_count; /* partition_dirs, which all files refer to */
+	struct lock lock;         /* LOCK_FILE_CACHE: all below, and names and stages of files */
 	size_t open_count;
 	struct log_file *hand; /* the ring of open files, NULL when empty */
 };
@@ -107,6 +109,12 @@ file_cache_close(struct file_cache *fc)
 	assert(fc->open_count == 0 && fc->hand == NULL);
 	lock_fini(&fc->lock);
 	free(fc);
+}
+
+bool
+file_cache_is_unused(struct file_cache *fc)
+{
+	return atomic_load(&fc->dir_count) == 0;
 }
 
 size_t
@@ -189,6 +197,7 @@ partition_dir_new(struct file_cache *fc, int root_fd, const char *name)
 		return NULL;
 	}
 	dir->cache = fc;
+	atomic_fetch_add(&fc->dir_count, 1);
 	dir->root_fd = root_fd;
 	atomic_init(&dir->refs, 1);
 	return dir;
@@ -206,6 +215,7 @@ partition_dir_put(struct partition_dir *dir)
 {
 	if (dir == NULL || atomic_fetch_sub(&dir->refs, 1) != 1)
 		return;
+	atomic_fetch_sub(&dir->cache->dir_count, 1);
 	free(dir->name);
 	free(dir);
 }
@@ -484,6 +494,27 @@ log_file_pread(struct log_file *f, void *data, size_t len, int64_t pos)
 	log_file_get(f);
 	fd = log_file_fd(f);
 	n = fd < 0 ? fd : env_pread(f->dir->cache->env, fd, data, len, pos);
+	log_file_put(f);
+	return n;
+}
+
+ssize_t
+log_file_pread_nowait(struct log_file *f, void *data, size_t len, int64_t pos)
+{
+	struct iovec iov = {data, len};
+	ssize_t n;
+	int fd;
+
+	log_file_get(f);
+	fd = log_file_fd(f);
+	n = fd < 0 ? fd : preadv2(fd, &iov, 1, pos, RWF_NOWAIT);
+	if (fd >= 0 && n < 0)
+		n = errno == EOPNOTSUPP || errno == EINTR
+			? env_pread(f->dir->cache->env, fd, data, len, pos)
+			: -errno;
+	else if (n >= 0 && (size_t)n < len)
+		/* The end of the file, or of what is cached: the slow way tells which. */
+		n = -EAGAIN;
 	log_file_put(f);
 	return n;
 }

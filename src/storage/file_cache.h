@@ -52,6 +52,8 @@ enum log_file_stage {
 MUST_CHECK int file_cache_open(struct env *env, size_t limit, struct file_cache **ret_cache);
 /* Every partition_dir and log_file must be gone. Accepts NULL. */
 void file_cache_close(struct file_cache *fc);
+/* No partition_dir and no log_file is left. */
+bool file_cache_is_unused(struct file_cache *fc);
 /* How many descriptors the cache holds open now. */
 size_t file_cache_open_count(struct file_cache *fc);
 
@@ -103,6 +105,8 @@ MUST_CHECK int log_file_stat(struct log_file *f, struct stat *ret_stat);
 
 /* Whole reads and writes: get, fd, the call, put. As in env.h. */
 MUST_CHECK ssize_t log_file_pread(struct log_file *f, void *data, size_t len, int64_t pos);
+/* -EAGAIN when it is not all in the page cache; where the file system cannot tell, it waits. */
+MUST_CHECK ssize_t log_file_pread_nowait(struct log_file *f, void *data, size_t len, int64_t pos);
 MUST_CHECK int log_file_pwrite(struct log_file *f, const void *data, size_t len, int64_t pos);
 MUST_CHECK int log_file_truncate(struct log_file *f, int64_t len);
 MUST_CHECK int log_file_sync(struct log_file *f);

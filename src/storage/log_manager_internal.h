@@ -1,0 +1,85 @@
+/*
+ * log_manager_internal.h - struct log_manager, for the files that make it up.
+ *
+ *	log_manager.c		open and close, the table of logs, creation and deletion
+ *	log_manager_load.c	whose the directories are, loading
+ *	log_manager_tasks.c	what is due from time to time, checkpoints, metrics
+ */
+#ifndef KLAMM_STORAGE_LOG_MANAGER_INTERNAL_H
+#define KLAMM_STORAGE_LOG_MANAGER_INTERNAL_H
+
+#include "base/lock.h"
+#include "storage/checkpoint.h"
+#include "storage/log_internal.h"
+#include "storage/log_manager.h"
+
+#define CLEAN_SHUTDOWN_MARK ".kafka_cleanshutdown"
+#define BOOT_ID_FILE ".klamm_boot_id"
+#define META_PROPERTIES "meta.properties"
+
+struct managed_dir {
+	struct log_dir dir;
+	int lock_fd;      /* of .lock; -1 when not held */
+	bool clean;       /* the mark was there */
+	bool same_boot;   /* unclean, under this kernel */
+	bool failed_logs; /* some could not be loaded: no clean mark at the end */
+	/* Under the manager's lock. */
+	size_t log_count; /* for the choice of a directory */
+	size_t to_load;
+	/*
+	 * What the checkpoints say, or will say when they are written next. Logs that could not be
+	 * loaded keep their lines.
+	 */
+	struct offset_table recovery_points;
+	struct offset_table log_starts;
+	struct offset_table high_watermarks;
+};
+
+/* Tasks that must not run twice at once. */
+enum log_task { TASK_RETENTION, TASK_CHECKPOINT, TASK_EXPIRY, TASK_TRASH, TASK_FLUSH, TASK_COUNT };
+
+struct log_manager {
+	struct log_manager_options opt;
+	struct log_context ctx;
+	struct log_jobs jobs;
+	struct managed_dir *dirs;
+	size_t dir_count;
+	char boot_id[64];
+
+	struct lock lock;   /* LOCK_LOG_MANAGER: all below, and what managed_dir says */
+	struct map logs;    /* name -> struct log, counted */
+	struct map futures; /* the same for those being moved */
+	struct map unready; /* name -> this manager: being loaded, or not loadable */
+	size_t to_load;
+	size_t loaded;
+	bool loading;
+	bool all_loaded;
+	pthread_cond_t loading_ended;
+	_Atomic bool closing;
+
+	/* The ticking thread's own. */
+	int64_t due_ms[TASK_COUNT];
+	int64_t recovery_due_ms, starts_due_ms, high_watermarks_due_ms;
+	bool ticked;
+	_Atomic bool running[TASK_COUNT];
+	_Atomic unsigned checkpoints_due; /* bits: CHECKPOINT_DUE_* */
+	struct cleaner *cleaner;          /* NULL when disabled */
+};
+
+#define CHECKPOINT_DUE_RECOVERY 1u
+#define CHECKPOINT_DUE_STARTS 2u
+#define CHECKPOINT_DUE_HIGH_WATERMARKS 4u
+
+/* All logs, each counted, to be given to log_manager_free_list(). Empty without memory. */
+struct log **log_manager_list(struct log_manager *lm, bool futures, size_t *ret_count);
+void log_manager_free_list(struct log **logs, size_t count);
+
+/* The settings of a topic's logs. */
+void log_manager_configure(struct log_manager *lm, const char *topic,
+			   struct log_config *ret_config);
+
+/* Writes what has changed of `which`, of all directories that are online. */
+void log_manager_write_checkpoints(struct log_manager *lm, unsigned which);
+void log_manager_add_collectors(struct log_manager *lm);
+
+#endif

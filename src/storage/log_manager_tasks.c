@@ -1,0 +1,391 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/diag.h"
+#include "storage/log_manager_internal.h"
+
+/*
+ * log_manager_tick() only looks at clocks; each task is a job for a worker and never runs twice at
+ * once. A checkpoint is built from the table of what it said before, so that logs which could not
+ * be loaded, or whose high watermark nobody has set yet, keep their lines.
+ */
+
+struct task {
+	struct log_manager *lm;
+	enum log_task task;
+};
+
+/* ---- checkpoints ---- */
+
+static int64_t
+first_base_offset(struct log *log)
+{
+	int64_t base;
+
+	lock_acquire(&log->lock);
+	base = log->segment_count > 0 ? log->segments[0]->base_offset : 0;
+	lock_release(&log->lock);
+	return base;
+}
+
+/* Under the manager's lock: brings the tables up to date with one log. */
+static int
+update_tables(struct managed_dir *md, struct log *log, unsigned which)
+{
+	const char *topic = log_topic(log);
+	int32_t partition = log_partition(log);
+	int64_t start = log_start_offset(log);
+	int st = 0;
+
+	if (which & CHECKPOINT_DUE_RECOVERY)
+		st = offset_table_put(&md->recovery_points, topic, partition,
+				      log_recovery_point(log));
+	if (st == 0 && (which & CHECKPOINT_DUE_STARTS)) {
+		if (start > first_base_offset(log))
+			st = offset_table_put(&md->log_starts, topic, partition, start);
+		else
+			offset_table_remove(&md->log_starts, topic, partition);
+	}
+	if (st == 0 && (which & CHECKPOINT_DUE_HIGH_WATERMARKS) && log->high_watermark_set &&
+	    !log->is_future)
+		st = offset_table_put(&md->high_watermarks, topic, partition,
+				      log_high_watermark(log));
+	return st;
+}
+
+static unsigned
+take_changes(struct managed_dir *md, unsigned which)
+{
+	unsigned changed = 0;
+
+	if ((which & CHECKPOINT_DUE_RECOVERY) &&
+	    atomic_exchange(&md->dir.recovery_points_changed, false))
+		changed |= CHECKPOINT_DUE_RECOVERY;
+	if ((which & CHECKPOINT_DUE_STARTS) && atomic_exchange(&md->dir.log_starts_changed, false))
+		changed |= CHECKPOINT_DUE_STARTS;
+	if ((which & CHECKPOINT_DUE_HIGH_WATERMARKS) &&
+	    atomic_exchange(&md->dir.high_watermarks_changed, false))
+		changed |= CHECKPOINT_DUE_HIGH_WATERMARKS;
+	return changed;
+}
+
+static void
+restore_changes(struct managed_dir *md, unsigned which)
+{
+	if (which & CHECKPOINT_DUE_RECOVERY)
+		atomic_store(&md->dir.recovery_points_changed, true);
+	if (which & CHECKPOINT_DUE_STARTS)
+		atomic_store(&md->dir.log_starts_changed, true);
+	if (which & CHECKPOINT_DUE_HIGH_WATERMARKS)
+		atomic_store(&md->dir.high_watermarks_changed, true);
+}
+
+struct checkpoint_text {
+	const char *name;
+	struct buf lines;
+	size_t count;
+};
+
+/* Formats a table under the lock, so that it can be written without. */
+static void
+format_table(const struct offset_table *t, const char *name, struct checkpoint_text *ret)
+{
+	*ret = (struct checkpoint_text){.name = name};
+	offset_table_format(t, &ret->lines, &ret->count);
+}
+
+static int
+write_dir(struct log_manager *lm, struct managed_dir *md, struct log **logs, size_t count,
+	  unsigned which)
+{
+	struct checkpoint_text texts[3];
+	size_t n = 0;
+	int st = 0;
+
+	lock_acquire(&lm->lock);
+	for (size_t i = 0; i < count && st == 0; i++) {
+		if (logs[i]->dir != &md->dir)
+			continue;
+		/* One that was deleted meanwhile has lost its lines. */
+		if (atomic_load(&logs[i]->gone) && !atomic_load(&lm->closing))
+			continue;
+		st = update_tables(md, logs[i], which);
+	}
+	if (which & CHECKPOINT_DUE_RECOVERY)
+		format_table(&md->recovery_points, CHECKPOINT_RECOVERY_POINT, &texts[n++]);
+	if (which & CHECKPOINT_DUE_STARTS)
+		format_table(&md->log_starts, CHECKPOINT_LOG_START, &texts[n++]);
+	if (which & CHECKPOINT_DUE_HIGH_WATERMARKS)
+		format_table(&md->high_watermarks, CHECKPOINT_HIGH_WATERMARK, &texts[n++]);
+	lock_release(&lm->lock);
+	for (size_t i = 0; i < n; i++) {
+		if (st == 0)
+			st = checkpoint_write(lm->opt.env, md->dir.fd, texts[i].name,
+					      texts[i].count, &texts[i].lines, true);
+		buf_fini(&texts[i].lines);
+	}
+	return st;
+}
+
+void
+log_manager_write_checkpoints(struct log_manager *lm, unsigned which)
+{
+	size_t count = 0;
+	struct log **logs = NULL;
+
+	for (size_t i = 0; i < lm->dir_count; i++) {
+		struct managed_dir *md = &lm->dirs[i];
+		unsigned changed;
+		int st;
+
+		if (log_dir_is_offline(&md->dir))
+			continue;
+		changed = take_changes(md, which);
+		if (changed == 0)
+			continue;
+		if (logs == NULL)
+			logs = log_manager_list(lm, true, &count);
+		st = write_dir(lm, md, logs, count, changed);
+		if (st != 0) {
+			restore_changes(md, changed);
+			if (log_dir_judge(&md->dir, st, "writing a checkpoint", "") < 0)
+				diag_warn(DIAG_STORAGE, "checkpoint could not be written",
+					  "dir=%s error=%s", md->dir.path, strerror(-st));
+			log_dir_report(&md->dir);
+		}
+	}
+	log_manager_free_list(logs, count);
+}
+
+/* ---- tasks ---- */
+
+static void
+run_retention(struct log_manager *lm)
+{
+	size_t count;
+	struct log **logs = log_manager_list(lm, false, &count);
+
+	for (size_t i = 0; i < count && !atomic_load(&lm->closing); i++) {
+		int32_t deleted;
+		int st;
+
+		/* Of logs that are compacted as well, the cleaner does it. */
+		if (!log_try_pause_cleaning(logs[i]))
+			continue;
+		st = log_delete_old_segments(logs[i], &deleted);
+		log_resume_cleaning(logs[i]);
+		if (st < 0)
+			diag_warn(DIAG_STORAGE, "retention failed", "partition=%s error=%s",
+				  log_name(logs[i]), strerror(-st));
+	}
+	log_manager_free_list(logs, count);
+}
+
+static void
+run_expiry(struct log_manager *lm)
+{
+	int64_t now_ms = env_now_ms(lm->opt.env);
+	size_t count;
+	struct log **logs = log_manager_list(lm, false, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct log *log = logs[i];
+
+		lock_acquire(&log->lock);
+		producer_state_expire(&log->producers, now_ms,
+				      log_config_now(log)->producer_id_expiration_ms);
+		lock_release(&log->lock);
+	}
+	log_manager_free_list(logs, count);
+}
+
+static void
+run_background_flush(struct log_manager *lm)
+{
+	const struct log_tick tick = {
+	    .now_ms = env_monotonic_ms(lm->opt.env),
+	    .background_flush_ms = lm->opt.background_flush_ms,
+	    .background_flush_bytes = lm->opt.background_flush_bytes,
+	};
+	size_t count;
+	struct log **logs = log_manager_list(lm, true, &count);
+
+	for (size_t i = 0; i < count && !atomic_load(&lm->closing); i++) {
+		if (log_needs_background_flush(logs[i], &tick))
+			log_background_flush(logs[i]);
+	}
+	log_manager_free_list(logs, count);
+}
+
+static void
+run_task(void *arg)
+{
+	struct task *t = arg;
+	struct log_manager *lm = t->lm;
+	enum log_task task = t->task;
+
+	free(t);
+	switch (task) {
+	case TASK_RETENTION:
+		run_retention(lm);
+		break;
+	case TASK_CHECKPOINT:
+		log_manager_write_checkpoints(lm, atomic_exchange(&lm->checkpoints_due, 0));
+		break;
+	case TASK_EXPIRY:
+		run_expiry(lm);
+		break;
+	case TASK_TRASH:
+		trash_run(lm->ctx.trash, env_monotonic_ms(lm->opt.env));
+		break;
+	case TASK_FLUSH:
+		run_background_flush(lm);
+		break;
+	case TASK_COUNT:
+		break;
+	}
+	atomic_store(&lm->running[task], false);
+	log_jobs_end(&lm->jobs);
+}
+
+static void
+start_task(struct log_manager *lm, enum log_task task)
+{
+	struct task *t;
+
+	if (atomic_exchange(&lm->running[task], true))
+		return;
+	t = malloc(sizeof(*t));
+	if (t == NULL) {
+		atomic_store(&lm->running[task], false);
+		return;
+	}
+	*t = (struct task){lm, task};
+	log_jobs_submit(&lm->ctx, run_task, t);
+}
+
+/* True when *due_ms has come; moves it on. */
+static bool
+is_due(int64_t *due_ms, int64_t now_ms, int64_t interval_ms)
+{
+	if (now_ms < *due_ms)
+		return false;
+	*due_ms = now_ms + interval_ms;
+	return true;
+}
+
+static void
+first_tick(struct log_manager *lm, int64_t now_ms)
+{
+	int64_t first = now_ms + lm->opt.initial_task_delay_ms;
+
+	lm->ticked = true;
+	lm->due_ms[TASK_RETENTION] = first;
+	lm->due_ms[TASK_EXPIRY] = now_ms + lm->opt.producer_expiration_check_ms;
+	lm->recovery_due_ms = first;
+	lm->starts_due_ms = first;
+	lm->high_watermarks_due_ms = now_ms + lm->opt.high_watermark_checkpoint_ms;
+}
+
+void
+log_manager_tick(struct log_manager *lm, int64_t now_ms)
+{
+	unsigned due = 0;
+
+	if (atomic_load(&lm->closing))
+		return;
+	if (!lm->ticked)
+		first_tick(lm, now_ms);
+	if (is_due(&lm->due_ms[TASK_RETENTION], now_ms, lm->opt.retention_check_interval_ms))
+		start_task(lm, TASK_RETENTION);
+	if (is_due(&lm->due_ms[TASK_EXPIRY], now_ms, lm->opt.producer_expiration_check_ms))
+		start_task(lm, TASK_EXPIRY);
+	if (is_due(&lm->recovery_due_ms, now_ms, lm->opt.flush_offset_checkpoint_ms))
+		due |= CHECKPOINT_DUE_RECOVERY;
+	if (is_due(&lm->starts_due_ms, now_ms, lm->opt.flush_start_offset_checkpoint_ms))
+		due |= CHECKPOINT_DUE_STARTS;
+	if (is_due(&lm->high_watermarks_due_ms, now_ms, lm->opt.high_watermark_checkpoint_ms))
+		due |= CHECKPOINT_DUE_HIGH_WATERMARKS;
+	if (due != 0) {
+		atomic_fetch_or(&lm->checkpoints_due, due);
+		start_task(lm, TASK_CHECKPOINT);
+	}
+	start_task(lm, TASK_FLUSH);
+	if (trash_count(lm->ctx.trash) > 0)
+		start_task(lm, TASK_TRASH);
+}
+
+/* ---- metrics ---- */
+
+static void
+collect_log(struct metrics_scrape *scrape, struct log *log, enum metric_id id)
+{
+	char labels[NAME_MAX + 16];
+	double value = 0;
+
+	if (id == METRIC_LOG_SIZE)
+		value = (double)log_size_bytes(log);
+	else if (id == METRIC_LOG_END_OFFSET)
+		value = (double)log_end_offset(log);
+	else if (id == METRIC_LOG_START_OFFSET)
+		value = (double)log_start_offset(log);
+	else
+		value = log_segment_count(log);
+	snprintf(labels, sizeof(labels), "%s,%" PRId32, log_topic(log), log_partition(log));
+	metrics_sample(scrape, labels, value);
+}
+
+static void
+collect_id(struct metrics_scrape *scrape, struct log_manager *lm, enum metric_id id)
+{
+	size_t count;
+	struct log **logs = log_manager_list(lm, false, &count);
+
+	for (size_t i = 0; i < count; i++)
+		collect_log(scrape, logs[i], id);
+	log_manager_free_list(logs, count);
+}
+
+static void
+collect_sizes(struct metrics_scrape *scrape, void *arg)
+{
+	collect_id(scrape, arg, METRIC_LOG_SIZE);
+}
+
+static void
+collect_end_offsets(struct metrics_scrape *scrape, void *arg)
+{
+	collect_id(scrape, arg, METRIC_LOG_END_OFFSET);
+}
+
+static void
+collect_start_offsets(struct metrics_scrape *scrape, void *arg)
+{
+	collect_id(scrape, arg, METRIC_LOG_START_OFFSET);
+}
+
+static void
+collect_segments(struct metrics_scrape *scrape, void *arg)
+{
+	collect_id(scrape, arg, METRIC_LOG_SEGMENTS);
+}
+
+static void
+collect_open_files(struct metrics_scrape *scrape, void *arg)
+{
+	struct log_manager *lm = arg;
+
+	metrics_sample(scrape, "", (double)file_cache_open_count(lm->ctx.files));
+}
+
+void
+log_manager_add_collectors(struct log_manager *lm)
+{
+	metrics_add_collector(METRIC_LOG_SIZE, collect_sizes, lm);
+	metrics_add_collector(METRIC_LOG_END_OFFSET, collect_end_offsets, lm);
+	metrics_add_collector(METRIC_LOG_START_OFFSET, collect_start_offsets, lm);
+	metrics_add_collector(METRIC_LOG_SEGMENTS, collect_segments, lm);
+	metrics_add_collector(METRIC_LOG_OPEN_FILES, collect_open_files, lm);
+}

@@ -1,0 +1,55 @@
+/*
+ * controller_actor.h - the inside of struct controller: the thread (controller.c) and the office of
+ * the active controller (controller_office.c).
+ */
+#ifndef KLAMM_CONTROLLER_CONTROLLER_ACTOR_H
+#define KLAMM_CONTROLLER_CONTROLLER_ACTOR_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/map.h"
+#include "base/timers.h"
+#include "controller/controller.h"
+#include "controller/controller_channel.h"
+#include "controller/controller_state.h"
+
+struct controller {
+	struct controller_settings settings;
+	struct mailbox *mailbox;
+	struct timers timers;
+	pthread_t thread;
+	bool started;
+	_Atomic bool stopping;
+	_Atomic bool active;
+	_Atomic int32_t active_id;
+
+	/* The thread's: */
+	struct zk *zk;
+	struct timer retry; /* of the election or registration that failed */
+	bool must_register;
+	int32_t epoch, epoch_version;
+	struct controller_state *state;
+	struct map channels; /* broker id -> struct link, while active */
+};
+
+/* One broker that requests go to. */
+struct controller_link {
+	int32_t broker_id;
+	int64_t broker_epoch;
+	struct controller_channel *channel; /* NULL: ourselves */
+};
+
+/*
+ * Takes the office up: reads the cluster's state and announces it. 0; -ESTALE when another was
+ * elected meanwhile; -ESHUTDOWN; other -errno.
+ */
+MUST_CHECK int office_begin(struct controller *c);
+/* Forgets the state and closes the channels. */
+void office_end(struct controller *c);
+/* A watch fired. False: it is none of the office's. -ESTALE as above in ret_st. */
+bool office_on_watch(struct controller *c, enum zk_watch_type type, const char *path, int *ret_st);
+/* In controller.c: what every failure of the office leads to. */
+void controller_lost_office(struct controller *c, int st);
+
+#endif

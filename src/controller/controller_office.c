@@ -1,0 +1,1013 @@
+/*
+ * The office of the active controller: it reads znodes into the model, carries out the effects
+ * that come of it, and takes the brokers' answers.
+ *
+ * Every write is fenced by the version of /controller_epoch: when another broker was elected the
+ * first write fails with -ESTALE, and that ends the office. Reads and writes are pipelined.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/diag.h"
+#include "base/metrics.h"
+#include "controller/controller_actor.h"
+#include "net/endpoint.h"
+#include "wire/api_table.h"
+#include "wire/generated/leader_and_isr.h"
+#include "wire/generated/stop_replica.h"
+#include "wire/kerr.h"
+#include "zk/znode_broker.h"
+#include "zk/znode_config.h"
+#include "zk/znode_controller.h"
+#include "zk/znode_partition_state.h"
+#include "zk/znode_topic.h"
+
+/* What Kafka 3.9 sends. */
+#define LEADER_AND_ISR_VERSION 7
+#define STOP_REPLICA_VERSION 4
+#define UPDATE_METADATA_VERSION 8
+#define CONFLICT_RETRIES 16
+
+static void *
+must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static int carry_out(struct controller *c, struct effects *fx);
+
+/* ---- pipelined reads ---- */
+
+struct reads {
+	struct zk_op *ops;
+	struct zk_request *requests;
+	char (*paths)[ZNODE_PATH_MAX];
+	size_t count;
+};
+
+static void
+reads_init(struct reads *r, size_t count)
+{
+	r->count = count;
+	r->ops = must(calloc(count + 1, sizeof(*r->ops)));
+	r->requests = must(calloc(count + 1, sizeof(*r->requests)));
+	r->paths = must(calloc(count + 1, sizeof(*r->paths)));
+	for (size_t i = 0; i < count; i++) {
+		r->ops[i] = (struct zk_op){.kind = ZK_GET, .path = r->paths[i]};
+		r->requests[i] = (struct zk_request){.ops = &r->ops[i], .op_count = 1};
+	}
+}
+
+static void
+reads_fini(struct reads *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		zk_op_fini(&r->ops[i]);
+	free(r->ops);
+	free(r->requests);
+	free(r->paths);
+}
+
+/* ---- fenced writes ---- */
+
+/* One write, or a few that follow one another, each with the fence in front. */
+static int
+write_fenced(struct controller *c, const struct zk_op *op)
+{
+	struct zk_op ops[2] = {znode_controller_fence(c->epoch_version), *op};
+	struct zk_request request = {.ops = ops, .op_count = 2};
+	int st = zk_run(c->zk, &request, 1);
+
+	if (st == 0 && ops[0].st == -ESTALE)
+		st = -ESTALE;
+	else if (st == 0)
+		st = ops[1].st == -ESTALE ? -EAGAIN : ops[1].st;
+	zk_op_fini(&ops[1]);
+	return st;
+}
+
+static int
+delete_fenced(struct controller *c, const char *path)
+{
+	struct zk_op op = {.kind = ZK_DELETE, .path = path, .version = ZK_ANY_VERSION};
+	int st = write_fenced(c, &op);
+
+	return st == -ENOENT ? 0 : st;
+}
+
+/* Deletes a node and all below it. */
+static int
+delete_tree(struct controller *c, const char *path)
+{
+	struct zk_names names;
+	int st = zk_children(c->zk, path, false, &names);
+
+	if (st == -ENOENT)
+		return 0;
+	if (st != 0)
+		return st;
+	for (size_t i = 0; st == 0 && i < names.count; i++) {
+		char child[ZNODE_PATH_MAX];
+
+		if (snprintf(child, sizeof(child), "%s/%s", path, names.names[i]) >=
+		    (int)sizeof(child))
+			st = -ENAMETOOLONG;
+		else
+			st = delete_tree(c, child);
+	}
+	zk_names_fini(&names);
+	return st != 0 ? st : delete_fenced(c, path);
+}
+
+/* ---- state znodes ---- */
+
+/* The three creates of a new partition, or the one write of a known one. */
+struct state_write {
+	const struct effect *effect;
+	struct buf value;
+	char partitions[ZNODE_PATH_MAX], partition[ZNODE_PATH_MAX], state[ZNODE_PATH_MAX];
+	struct zk_op ops[3][2];
+	struct zk_request requests[3];
+	size_t request_count;
+};
+
+static void
+encode_state(const struct effect *e, struct buf *out)
+{
+	struct partition_state ps = {
+	    .leader = e->state.leader,
+	    .leader_epoch = e->state.leader_epoch,
+	    .controller_epoch = e->state.controller_epoch,
+	    .isr = (int32_t *)(uintptr_t)e->state.isr,
+	    .isr_count = e->state.isr_count,
+	    .recovering = e->state.recovering,
+	};
+
+	znode_partition_state_encode(&ps, out);
+	if (out->failed)
+		abort();
+}
+
+static void
+state_write_init(struct controller *c, struct state_write *w, const struct effect *e)
+{
+	struct zk_op fence = znode_controller_fence(c->epoch_version);
+
+	w->effect = e;
+	encode_state(e, &w->value);
+	znode_partitions_path(e->topic, w->partitions);
+	znode_partition_path(e->topic, e->partition, w->partition);
+	znode_partition_state_path(e->topic, e->partition, w->state);
+	if (e->create) {
+		const char *paths[3] = {w->partitions, w->partition, w->state};
+
+		for (w->request_count = 0; w->request_count < 3; w->request_count++) {
+			struct zk_op *ops = w->ops[w->request_count];
+
+			ops[0] = fence;
+			ops[1] = (struct zk_op){.kind = ZK_CREATE, .path = paths[w->request_count]};
+		}
+		w->ops[2][1].data = buf_slice(&w->value);
+	} else {
+		w->ops[0][0] = fence;
+		w->ops[0][1] = (struct zk_op){.kind = ZK_SET,
+					      .path = w->state,
+					      .data = buf_slice(&w->value),
+					      .version = e->state.partition_epoch};
+		w->request_count = 1;
+	}
+	for (size_t i = 0; i < w->request_count; i++)
+		w->requests[i] = (struct zk_request){.ops = w->ops[i], .op_count = 2};
+}
+
+static void
+state_write_fini(struct state_write *w)
+{
+	for (size_t i = 0; i < w->request_count; i++)
+		for (int k = 0; k < 2; k++)
+			zk_op_fini(&w->ops[i][k]);
+	buf_fini(&w->value);
+}
+
+/* 0, -ESTALE (another controller), -EAGAIN (the state is not what we knew), other -errno. */
+static int
+state_write_result(const struct state_write *w, int32_t *ret_version)
+{
+	const struct zk_op *last = &w->ops[w->request_count - 1][1];
+
+	for (size_t i = 0; i < w->request_count; i++)
+		if (w->ops[i][0].st == -ESTALE)
+			return -ESTALE;
+	if (last->st == -ESTALE || last->st == -EEXIST || last->st == -ENOENT)
+		return -EAGAIN;
+	*ret_version = w->effect->create ? 0 : last->stat.version;
+	return last->st;
+}
+
+static int
+reread_state(struct controller *c, const char *topic, int32_t partition)
+{
+	char path[ZNODE_PATH_MAX];
+	struct buf value = {0};
+	struct zk_stat stat;
+	struct partition_state ps;
+	int st;
+
+	znode_partition_state_path(topic, partition, path);
+	st = zk_get(c->zk, path, false, &value, &stat);
+	if (st == 0)
+		st = znode_partition_state_decode(buf_slice(&value), stat.version, &ps);
+	buf_fini(&value);
+	if (st != 0)
+		return st;
+	controller_state_put_leadership(
+	    c->state, topic, partition,
+	    &(struct controller_leadership){ps.leader, ps.leader_epoch, ps.controller_epoch, ps.isr,
+					    ps.isr_count, ps.recovering, ps.partition_epoch});
+	if (ps.controller_epoch > c->epoch)
+		st = -ESTALE;
+	partition_state_fini(&ps);
+	return st;
+}
+
+/* Takes in what became of one write; conflicts are read again and decided anew, into fx. */
+static int
+settle(struct controller *c, const struct state_write *w, struct effects *fx)
+{
+	const struct effect *e = w->effect;
+	int32_t version = 0;
+	int st = state_write_result(w, &version);
+
+	controller_state_written(c->state, e->topic, e->partition, st, version);
+	if (st == -EAGAIN) {
+		st = reread_state(c, e->topic, e->partition);
+		if (st == 0)
+			controller_state_decide_again(c->state, e->topic, e->partition, fx);
+		else if (st == -ENOENT) /* the topic was deleted meanwhile */
+			st = 0;
+	} else if (st != 0 && st != -ESTALE && st != -ESHUTDOWN) {
+		diag_error(DIAG_CONTROLLER, "cannot write the state of a partition",
+			   "partition=%s-%d error=%s", e->topic, e->partition, strerror(-st));
+		st = 0;
+	}
+	return st;
+}
+
+/* All state writes of a list of effects, pipelined. */
+static int
+write_states(struct controller *c, const struct effects *fx, struct effects *again)
+{
+	struct state_write *writes;
+	struct zk_request *requests;
+	size_t count = 0, request_count = 0, n = 0;
+	int st;
+
+	for (const struct effect *e = fx->first; e != NULL; e = e->next)
+		count += e->kind == EFFECT_WRITE_STATE;
+	if (count == 0)
+		return 0;
+	writes = must(calloc(count, sizeof(*writes)));
+	requests = must(calloc(count * 3, sizeof(*requests)));
+	for (const struct effect *e = fx->first; e != NULL; e = e->next)
+		if (e->kind == EFFECT_WRITE_STATE)
+			state_write_init(c, &writes[n++], e);
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < writes[i].request_count; k++)
+			requests[request_count++] = writes[i].requests[k];
+	st = zk_run(c->zk, requests, request_count);
+	for (size_t i = 0; i < count; i++) {
+		int settled = st == 0 ? settle(c, &writes[i], again) : 0;
+
+		if (st != 0)
+			controller_state_written(c->state, writes[i].effect->topic,
+						 writes[i].effect->partition, st, 0);
+		if (st == 0)
+			st = settled;
+		state_write_fini(&writes[i]);
+	}
+	free(writes);
+	free(requests);
+	return st;
+}
+
+/* ---- requests to brokers ---- */
+
+static int
+version_of(int16_t api_key)
+{
+	return api_key == API_LEADER_AND_ISR ? LEADER_AND_ISR_VERSION
+	       : api_key == API_STOP_REPLICA ? STOP_REPLICA_VERSION
+					     : UPDATE_METADATA_VERSION;
+}
+
+static void
+take_leader_and_isr(struct controller *c, int32_t broker_id, struct wire_in *in, struct effects *fx)
+{
+	struct leader_and_isr_response resp;
+
+	if (leader_and_isr_response_decode(&resp, LEADER_AND_ISR_VERSION, in) != 0)
+		return;
+	if (resp.error_code != 0)
+		diag_warn(DIAG_CONTROLLER, "a broker refused a request",
+			  "broker=%d api=%s error=%s", broker_id, "LeaderAndIsr",
+			  kerr_name(resp.error_code));
+	for (int32_t t = 0; t < resp.topics_count; t++) {
+		const struct leader_and_isr_topic_error *te = &resp.topics[t];
+
+		for (int32_t i = 0; i < te->partition_errors_count; i++) {
+			int16_t error = te->partition_errors[i].error_code;
+
+			if (error == 0 || error == K_KAFKA_STORAGE_ERROR)
+				controller_state_replica_offline(
+				    c->state, &te->topic_id,
+				    te->partition_errors[i].partition_index, broker_id, error != 0,
+				    fx);
+		}
+	}
+}
+
+static void
+take_stop_replica(struct controller *c, int32_t broker_id, struct wire_in *in, struct effects *fx)
+{
+	struct stop_replica_response resp;
+
+	if (stop_replica_response_decode(&resp, STOP_REPLICA_VERSION, in) != 0)
+		return;
+	for (int32_t i = 0; i < resp.partition_errors_count; i++) {
+		const struct stop_replica_partition_error *pe = &resp.partition_errors[i];
+
+		controller_state_replica_deleted(c->state, pe->topic_name.data, pe->partition_index,
+						 broker_id,
+						 resp.error_code == 0 && pe->error_code == 0, fx);
+	}
+}
+
+/* An answer has come: in the mailbox. */
+static void
+on_answer(void *arg, int32_t broker_id, int16_t api_key, int16_t api_version, struct slice body)
+{
+	struct controller *c = arg;
+	struct effects fx;
+	struct arena arena;
+	struct wire_in in;
+	int st;
+
+	(void)api_version;
+	if (!atomic_load(&c->active))
+		return;
+	effects_init(&fx);
+	arena_init(&arena, ((size_t)16 << 20) + body.len * 64);
+	wire_in_init(&in, body, &arena);
+	if (api_key == API_LEADER_AND_ISR)
+		take_leader_and_isr(c, broker_id, &in, &fx);
+	else if (api_key == API_STOP_REPLICA)
+		take_stop_replica(c, broker_id, &in, &fx);
+	arena_fini(&arena);
+	st = carry_out(c, &fx);
+	effects_fini(&fx);
+	if (st != 0)
+		controller_lost_office(c, st);
+}
+
+/* An answer of our own broker, from its thread to the mailbox. */
+struct own_answer {
+	struct controller *c;
+	int32_t epoch;
+	int16_t api_key;
+	struct buf body;
+};
+
+static void
+run_own_answer(void *arg)
+{
+	struct own_answer *own = arg;
+
+	if (own->epoch == own->c->epoch)
+		on_answer(own->c, own->c->settings.broker_id, own->api_key, 0,
+			  buf_slice(&own->body));
+	buf_fini(&own->body);
+	free(own);
+}
+
+static void
+on_own_answer(void *arg, int status, struct slice body)
+{
+	struct own_answer *own = arg;
+
+	if (status == 0)
+		buf_append(&own->body, body.data, body.len);
+	else
+		diag_error(DIAG_CONTROLLER, "our own broker did not understand us", "api=%s",
+			   wire_api(own->api_key)->name);
+	mailbox_post(own->c->mailbox, run_own_answer, own);
+}
+
+static void
+send_request(struct controller *c, const struct effect *e)
+{
+	struct controller_link *link = map_get(&c->channels, &e->broker_id, sizeof(e->broker_id));
+	int version = version_of(e->api_key);
+	struct buf body = {0};
+	struct wire_out out;
+
+	if (link == NULL)
+		return;
+	wire_out_init(&out, &body);
+	if (wire_encode(wire_api(e->api_key)->request, e->request, version, &out) != 0)
+		abort(); /* our own structs, at a version that we chose */
+	wire_out_fini(&out);
+	if (link->channel != NULL) {
+		controller_channel_send(link->channel, e->api_key, (int16_t)version, &body);
+	} else {
+		struct own_answer *own = must(calloc(1, sizeof(*own)));
+
+		own->c = c;
+		own->epoch = c->epoch;
+		own->api_key = e->api_key;
+		c->settings.local_request(c->settings.arg, e->api_key, (int16_t)version, &body,
+					  on_own_answer, own);
+	}
+}
+
+/* ---- carrying out ---- */
+
+static int
+delete_topic(struct controller *c, const char *topic)
+{
+	char path[ZNODE_PATH_MAX];
+	int st;
+
+	znode_topic_path(topic, path);
+	st = delete_tree(c, path);
+	if (st == 0) {
+		snprintf(path, sizeof(path), "/config/topics/%s", topic);
+		st = delete_fenced(c, path);
+	}
+	if (st == 0) {
+		snprintf(path, sizeof(path), "/admin/delete_topics/%s", topic);
+		st = delete_fenced(c, path);
+	}
+	if (st == 0) {
+		diag_info(DIAG_CONTROLLER, "deleted a topic", "topic=%s", topic);
+		controller_state_topic_deleted(c->state, topic);
+	}
+	return st;
+}
+
+static int
+delete_request(struct controller *c, const char *topic)
+{
+	char path[ZNODE_PATH_MAX];
+
+	snprintf(path, sizeof(path), "/admin/delete_topics/%s", topic);
+	return delete_fenced(c, path);
+}
+
+/* Everything but the writes of states, in order. */
+static int
+carry_out_rest(struct controller *c, const struct effects *fx)
+{
+	int st = 0;
+
+	for (const struct effect *e = fx->first; st == 0 && e != NULL; e = e->next) {
+		if (e->kind == EFFECT_SEND)
+			send_request(c, e);
+		else if (e->kind == EFFECT_DELETE_TOPIC)
+			st = delete_topic(c, e->topic);
+		else if (e->kind == EFFECT_DELETE_REQUEST)
+			st = delete_request(c, e->topic);
+	}
+	return st;
+}
+
+/*
+ * Writes states until there are no more conflicts, carries out the rest, then tells the brokers.
+ */
+static int
+carry_out(struct controller *c, struct effects *fx)
+{
+	struct effects now = *fx, next, sends;
+	int st = 0;
+
+	if (now.first == NULL)
+		now.last = &now.first;
+	effects_init(fx); /* `now` has taken them over */
+	for (int round = 0; st == 0 && now.first != NULL && round < CONFLICT_RETRIES; round++) {
+		effects_init(&next);
+		st = write_states(c, &now, &next);
+		if (st == 0)
+			st = carry_out_rest(c, &now);
+		effects_fini(&now);
+		now = next;
+		if (now.first == NULL)
+			now.last = &now.first;
+	}
+	effects_fini(&now);
+	effects_init(&sends);
+	if (st == 0) {
+		controller_state_flush(c->state, &sends);
+		st = carry_out_rest(c, &sends);
+	}
+	effects_fini(&sends);
+	return st;
+}
+
+/* ---- brokers ---- */
+
+static void
+link_free(struct controller_link *link)
+{
+	controller_channel_close(link->channel);
+	free(link);
+}
+
+static const struct broker_endpoint *
+inter_broker_endpoint(const struct controller *c, const struct broker_registration *reg)
+{
+	for (size_t i = 0; i < reg->endpoint_count; i++)
+		if (strcmp(reg->endpoints[i].listener, c->settings.inter_broker_listener) == 0)
+			return &reg->endpoints[i];
+	return NULL;
+}
+
+static void
+open_link(struct controller *c, const struct broker_registration *reg)
+{
+	const struct broker_endpoint *e = inter_broker_endpoint(c, reg);
+	struct controller_link *link = must(calloc(1, sizeof(*link)));
+	int st = 0;
+
+	link->broker_id = reg->broker_id;
+	link->broker_epoch = reg->broker_epoch;
+	if (reg->broker_id != c->settings.broker_id)
+		st = e == NULL
+			 ? -EHOSTUNREACH
+			 : controller_channel_open(&c->settings, c->mailbox, reg->broker_id,
+						   e->host, e->port, on_answer, c, &link->channel);
+	if (st != 0) {
+		diag_error(DIAG_CONTROLLER, "cannot command a broker",
+			   "broker=%d listener=%s error=%s", reg->broker_id,
+			   c->settings.inter_broker_listener, strerror(-st));
+		free(link);
+		return;
+	}
+	if (map_put(&c->channels, &link->broker_id, sizeof(link->broker_id), link, NULL) != 0)
+		abort();
+}
+
+static void
+update_links(struct controller *c, const struct broker_registration *regs, size_t count)
+{
+	struct map_iter iter = {0};
+	struct controller_link *link;
+
+	while ((link = map_next(&c->channels, &iter)) != NULL) {
+		bool alive = false;
+
+		for (size_t i = 0; i < count; i++)
+			alive = alive || (regs[i].broker_id == link->broker_id &&
+					  regs[i].broker_epoch == link->broker_epoch);
+		if (!alive) {
+			map_remove(&c->channels, &link->broker_id, sizeof(link->broker_id));
+			link_free(link);
+		}
+	}
+	for (size_t i = 0; i < count; i++)
+		if (map_get(&c->channels, &regs[i].broker_id, sizeof(regs[i].broker_id)) == NULL)
+			open_link(c, &regs[i]);
+}
+
+static void
+take_brokers(struct controller *c, const struct broker_registration *regs, size_t count,
+	     struct effects *fx)
+{
+	struct controller_broker *brokers =
+	    must(arena_calloc(&fx->arena, count + 1, sizeof(*brokers)));
+
+	for (size_t i = 0; i < count; i++) {
+		const struct broker_registration *reg = &regs[i];
+		struct controller_endpoint *endpoints =
+		    must(arena_calloc(&fx->arena, reg->endpoint_count + 1, sizeof(*endpoints)));
+
+		for (size_t e = 0; e < reg->endpoint_count; e++) {
+			enum security_protocol protocol = SECURITY_PLAINTEXT;
+
+			if (security_protocol_parse(reg->endpoints[e].protocol, &protocol) != 0)
+				protocol = SECURITY_PLAINTEXT;
+			endpoints[e] = (struct controller_endpoint){
+			    reg->endpoints[e].listener, reg->endpoints[e].host,
+			    reg->endpoints[e].port, (int16_t)protocol};
+		}
+		brokers[i] = (struct controller_broker){.id = reg->broker_id,
+							.epoch = reg->broker_epoch,
+							.endpoints = endpoints,
+							.endpoint_count = reg->endpoint_count,
+							.rack = reg->rack};
+	}
+	controller_state_brokers(c->state, brokers, count, fx);
+}
+
+static int
+read_brokers(struct controller *c, struct effects *fx)
+{
+	struct broker_registration *regs;
+	size_t count;
+	int st = znode_broker_list(c->zk, true, &regs, &count);
+
+	if (st != 0)
+		return st;
+	update_links(c, regs, count);
+	take_brokers(c, regs, count, fx);
+	for (size_t i = 0; i < count; i++)
+		broker_registration_fini(&regs[i]);
+	free(regs);
+	return 0;
+}
+
+/* ---- topics ---- */
+
+/* An old broker wrote a topic without an id: it gets one. */
+static int
+give_topic_id(struct controller *c, const char *topic, struct topic_assignment *ta)
+{
+	char path[ZNODE_PATH_MAX];
+	struct buf value = {0};
+	struct zk_op op = {.kind = ZK_SET, .path = path, .version = ZK_ANY_VERSION};
+	int st;
+
+	env_random(c->settings.env, &ta->topic_id, sizeof(ta->topic_id));
+	ta->topic_id.bytes[0] &= 0x7f; /* its text does not begin with '-' */
+	ta->has_topic_id = true;
+	znode_topic_path(topic, path);
+	znode_topic_encode(ta, &value);
+	op.data = buf_slice(&value);
+	st = write_fenced(c, &op);
+	buf_fini(&value);
+	return st;
+}
+
+static void
+put_topic(struct controller *c, const char *topic, const struct topic_assignment *ta,
+	  struct effects *fx)
+{
+	size_t count = (size_t)ta->partition_count;
+	struct controller_assignment *list = must(calloc(count + 1, sizeof(*list)));
+
+	for (size_t i = 0; i < count; i++) {
+		const struct partition_assignment *p = &ta->partitions[i];
+
+		list[i] = (struct controller_assignment){
+		    .partition = p->partition,
+		    .replicas = p->replicas,
+		    .replica_count = p->replica_count,
+		    .adding = p->adding,
+		    .adding_count = p->adding_count,
+		    .removing = p->removing,
+		    .removing_count = p->removing_count,
+		};
+	}
+	controller_state_topic(c->state, topic, &ta->topic_id, list, ta->partition_count, fx);
+	free(list);
+}
+
+static int
+take_topic(struct controller *c, const char *topic, const struct zk_op *op, struct effects *fx)
+{
+	struct topic_assignment ta;
+	int st = op->st;
+
+	if (st == -ENOENT)
+		return 0;
+	if (st == 0)
+		st = znode_topic_decode(buf_slice(&op->value), &ta);
+	if (st == -EBADMSG) {
+		diag_error(DIAG_CONTROLLER, "left out a topic whose znode cannot be read",
+			   "path=%s", op->path);
+		return 0;
+	}
+	if (st != 0)
+		return st;
+	if (!ta.has_topic_id)
+		st = give_topic_id(c, topic, &ta);
+	if (st == 0)
+		put_topic(c, topic, &ta, fx);
+	topic_assignment_fini(&ta);
+	return st;
+}
+
+/* Reads the named topics, arming their watches. fx NULL: facts only. */
+static int
+read_topics(struct controller *c, const char *const *names, size_t count, struct effects *fx)
+{
+	struct reads r;
+	int st;
+
+	reads_init(&r, count);
+	for (size_t i = 0; i < count; i++) {
+		znode_topic_path(names[i], r.paths[i]);
+		r.ops[i].watch = true;
+	}
+	st = zk_run(c->zk, r.requests, count);
+	for (size_t i = 0; st == 0 && i < count; i++)
+		st = take_topic(c, names[i], &r.ops[i], fx);
+	reads_fini(&r);
+	return st;
+}
+
+/* Reads the settings that elections depend on. */
+static int
+read_topic_settings(struct controller *c, const char *const *names, size_t count)
+{
+	const struct broker_conf *conf = conf_store_get(c->settings.conf);
+	struct reads r;
+	int st;
+
+	reads_init(&r, count);
+	for (size_t i = 0; i < count; i++)
+		snprintf(r.paths[i], sizeof(r.paths[i]), "/config/topics/%s", names[i]);
+	st = zk_run(c->zk, r.requests, count);
+	for (size_t i = 0; st == 0 && i < count; i++) {
+		struct properties props = {0};
+		struct topic_conf tc;
+
+		if (r.ops[i].st == 0 &&
+		    znode_config_decode(buf_slice(&r.ops[i].value), &props) == 0 &&
+		    topic_conf_init(&tc, conf, &props, NULL) == 0) {
+			controller_state_set_unclean(c->state, names[i],
+						     tc.unclean_leader_election_enable, NULL);
+			topic_conf_fini(&tc);
+		}
+		properties_fini(&props);
+	}
+	reads_fini(&r);
+	return st;
+}
+
+/* Reads the states of all partitions of a topic that the znodes know. */
+static int
+read_states(struct controller *c, const char *const *names, size_t count)
+{
+	int st = 0;
+
+	for (size_t t = 0; st == 0 && t < count; t++) {
+		char path[ZNODE_PATH_MAX];
+		struct zk_names numbers;
+		struct reads r;
+
+		znode_partitions_path(names[t], path);
+		st = zk_children(c->zk, path, false, &numbers);
+		if (st == -ENOENT) {
+			st = 0;
+			continue;
+		}
+		if (st != 0)
+			break;
+		reads_init(&r, numbers.count);
+		for (size_t i = 0; i < numbers.count; i++)
+			znode_partition_state_path(names[t], atoi(numbers.names[i]), r.paths[i]);
+		st = zk_run(c->zk, r.requests, numbers.count);
+		for (size_t i = 0; st == 0 && i < numbers.count; i++) {
+			struct partition_state ps;
+
+			if (r.ops[i].st != 0)
+				continue;
+			if (znode_partition_state_decode(buf_slice(&r.ops[i].value),
+							 r.ops[i].stat.version, &ps) != 0) {
+				diag_error(DIAG_CONTROLLER,
+					   "left out a partition whose state cannot be read",
+					   "path=%s", r.paths[i]);
+				continue;
+			}
+			controller_state_put_leadership(
+			    c->state, names[t], atoi(numbers.names[i]),
+			    &(struct controller_leadership){
+				ps.leader, ps.leader_epoch, ps.controller_epoch, ps.isr,
+				ps.isr_count, ps.recovering, ps.partition_epoch});
+			partition_state_fini(&ps);
+		}
+		reads_fini(&r);
+		zk_names_fini(&numbers);
+	}
+	return st;
+}
+
+static int
+topics_changed(struct controller *c, struct effects *fx)
+{
+	struct zk_names names;
+	const char **added;
+	size_t count = 0;
+	int st = zk_children(c->zk, "/brokers/topics", true, &names);
+
+	if (st != 0)
+		return st;
+	added = must(calloc(names.count + 1, sizeof(*added)));
+	for (size_t i = 0; i < names.count; i++)
+		if (!controller_state_knows_topic(c->state, names.names[i]))
+			added[count++] = names.names[i];
+	controller_state_topic_names(c->state, (const char *const *)names.names, names.count);
+	/* Its settings first: they may allow an unclean election. */
+	st = read_topics(c, added, count, fx);
+	if (st == 0)
+		st = read_topic_settings(c, added, count);
+	free(added);
+	zk_names_fini(&names);
+	return st;
+}
+
+/* ---- deletion and notifications ---- */
+
+static int
+deletions_changed(struct controller *c, struct effects *fx)
+{
+	struct zk_names names;
+	bool enabled = conf_store_get(c->settings.conf)->delete_topic_enable;
+	int st = zk_children(c->zk, "/admin/delete_topics", true, &names);
+
+	if (st != 0)
+		return st;
+	for (size_t i = 0; st == 0 && i < names.count; i++) {
+		if (enabled)
+			controller_state_delete(c->state, names.names[i], fx);
+		else
+			st = delete_request(c, names.names[i]);
+	}
+	zk_names_fini(&names);
+	return st;
+}
+
+/* Reads and removes notifications; fn may be NULL. */
+static int
+take_notifications(struct controller *c, const char *root,
+		   void (*fn)(struct controller *c, struct slice value))
+{
+	struct zk_names names;
+	int st = zk_children(c->zk, root, true, &names);
+
+	if (st != 0)
+		return st;
+	for (size_t i = 0; st == 0 && i < names.count; i++) {
+		char path[ZNODE_PATH_MAX];
+		struct buf value = {0};
+
+		snprintf(path, sizeof(path), "%s/%s", root, names.names[i]);
+		if (fn != NULL && zk_get(c->zk, path, false, &value, NULL) == 0)
+			fn(c, buf_slice(&value));
+		buf_fini(&value);
+		st = delete_fenced(c, path);
+	}
+	zk_names_fini(&names);
+	return st;
+}
+
+static void
+on_log_dir_event(struct controller *c, struct slice value)
+{
+	json_t *object = znode_parse(value);
+	int32_t broker;
+
+	if (znode_get_int(object, "broker", &broker) == 0)
+		controller_state_probe(c->state, broker);
+	json_decref(object);
+}
+
+static void
+on_isr_change(struct controller *c, struct slice value)
+{
+	json_t *object = znode_parse(value), *item;
+	struct effects fx;
+	size_t i;
+
+	effects_init(&fx);
+	json_array_foreach (json_object_get(object, "partitions"), i, item) {
+		const char *topic;
+		int32_t partition;
+
+		if (znode_get_text(item, "topic", &topic) == 0 &&
+		    znode_get_int(item, "partition", &partition) == 0 &&
+		    reread_state(c, topic, partition) == 0)
+			controller_state_decide_again(c->state, topic, partition, &fx);
+	}
+	json_decref(object);
+	/* What another broker wrote is announced; a decision waits for the next event. */
+	for (const struct effect *e = fx.first; e != NULL; e = e->next)
+		if (e->kind == EFFECT_WRITE_STATE)
+			controller_state_written(c->state, e->topic, e->partition, -ECANCELED, 0);
+	effects_fini(&fx);
+}
+
+/* ---- the office ---- */
+
+static int
+ensure_feature_node(struct controller *c)
+{
+	static const char features[] = "{\"version\":2,\"status\":1,\"features\":{}}";
+	int st = zk_create(c->zk, "/feature",
+			   (struct slice){(const uint8_t *)features, strlen(features)},
+			   ZK_PERSISTENT, NULL);
+
+	return st == -EEXIST ? 0 : st;
+}
+
+static int
+read_cluster(struct controller *c)
+{
+	struct zk_names names;
+	int st = zk_children(c->zk, "/brokers/topics", true, &names);
+
+	if (st != 0)
+		return st;
+	st = read_topics(c, (const char *const *)names.names, names.count, NULL);
+	if (st == 0)
+		st = read_topic_settings(c, (const char *const *)names.names, names.count);
+	if (st == 0)
+		st = read_states(c, (const char *const *)names.names, names.count);
+	zk_names_fini(&names);
+	return st;
+}
+
+int
+office_begin(struct controller *c)
+{
+	int64_t start_ms = env_monotonic_ms(c->settings.env);
+	struct controller_counts counts;
+	struct effects fx, ignored;
+	int st;
+
+	controller_state_reset(c->state, c->epoch);
+	effects_init(&fx);
+	effects_init(&ignored);
+	st = ensure_feature_node(c);
+	if (st == 0)
+		st = take_notifications(c, "/log_dir_event_notification", NULL);
+	if (st == 0)
+		st = take_notifications(c, "/isr_change_notification", NULL);
+	if (st == 0)
+		st = read_brokers(c, &ignored);
+	if (st == 0)
+		st = read_cluster(c);
+	if (st == 0)
+		st = deletions_changed(c, &fx);
+	if (st == 0) {
+		controller_state_take_office(c->state, &fx);
+		st = carry_out(c, &fx);
+	}
+	effects_fini(&fx);
+	effects_fini(&ignored);
+	if (st == 0) {
+		controller_state_count(c->state, &counts);
+		diag_info(DIAG_CONTROLLER, "took the office",
+			  "epoch=%d brokers=%zu topics=%zu partitions=%zu took_ms=%lld", c->epoch,
+			  counts.brokers, counts.topics, counts.partitions,
+			  (long long)(env_monotonic_ms(c->settings.env) - start_ms));
+	}
+	return st;
+}
+
+void
+office_end(struct controller *c)
+{
+	struct map_iter iter = {0};
+	struct controller_link *link;
+
+	while ((link = map_next(&c->channels, &iter)) != NULL)
+		link_free(link);
+	map_fini(&c->channels);
+	controller_state_reset(c->state, 0);
+}
+
+bool
+office_on_watch(struct controller *c, enum zk_watch_type type, const char *path, int *ret_st)
+{
+	static const char topic_prefix[] = "/brokers/topics/", broker_prefix[] = "/brokers/ids";
+	const char *topic = path + strlen(topic_prefix);
+	struct effects fx;
+	int st = 0;
+
+	effects_init(&fx);
+	if (strncmp(path, broker_prefix, strlen(broker_prefix)) == 0) {
+		st = read_brokers(c, &fx);
+	} else if (strcmp(path, "/brokers/topics") == 0) {
+		st = topics_changed(c, &fx);
+	} else if (strncmp(path, topic_prefix, strlen(topic_prefix)) == 0) {
+		if (type == ZK_NODE_CHANGED)
+			st = read_topics(c, &topic, 1, &fx);
+	} else if (strcmp(path, "/admin/delete_topics") == 0) {
+		st = deletions_changed(c, &fx);
+	} else if (strcmp(path, "/log_dir_event_notification") == 0) {
+		st = take_notifications(c, path, on_log_dir_event);
+	} else if (strcmp(path, "/isr_change_notification") == 0) {
+		st = take_notifications(c, path, on_isr_change);
+	} else {
+		effects_fini(&fx);
+		return false;
+	}
+	if (st == 0)
+		st = carry_out(c, &fx);
+	effects_fini(&fx);
+	*ret_st = st;
+	return true;
+}

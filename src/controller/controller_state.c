@@ -1,0 +1,747 @@
+/*
+ * The rule, for one partition (decide()):
+ *
+ *  - being deleted: nothing.
+ *  - without a state znode: the first replica that is online leads, all that are form the ISR, at
+ *    leader epoch 0. With none online it waits.
+ *  - its leader online: the ISR loses who is not; otherwise nothing changes.
+ *  - its leader not online: the first replica in order of assignment that is online and in the
+ *    ISR leads, and the ISR loses who is not online. If there is none: with
+ *    unclean.leader.election.enable the first that is online, alone; else nobody (-1), and the
+ *    ISR stays as it was, since only its members hold all that was acknowledged.
+ *
+ * Every change raises the leader epoch by one.
+ */
+#include "controller/controller_state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "controller/controller_model.h"
+
+#define EFFECTS_ARENA_BYTES ((size_t)4 << 30) /* our own data: only a runaway meets it */
+
+static void *
+must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static char *
+copy_text(const char *text)
+{
+	return text == NULL ? NULL : must(strdup(text));
+}
+
+/* Sets of broker ids */
+
+bool
+ids_have(const struct ids *ids, int32_t id)
+{
+	for (int32_t i = 0; i < ids->count; i++)
+		if (ids->items[i] == id)
+			return true;
+	return false;
+}
+
+void
+ids_set(struct ids *ids, const int32_t *items, int32_t count)
+{
+	int32_t *copy = must(calloc((size_t)count + 1, sizeof(*copy)));
+
+	if (count > 0)
+		memcpy(copy, items, (size_t)count * sizeof(*copy));
+	free(ids->items);
+	*ids = (struct ids){copy, count};
+}
+
+void
+ids_add(struct ids *ids, int32_t id)
+{
+	if (ids_have(ids, id))
+		return;
+	ids->items = must(realloc(ids->items, ((size_t)ids->count + 2) * sizeof(*ids->items)));
+	ids->items[ids->count++] = id;
+}
+
+void
+ids_remove(struct ids *ids, int32_t id)
+{
+	int32_t kept = 0;
+
+	for (int32_t i = 0; i < ids->count; i++)
+		if (ids->items[i] != id)
+			ids->items[kept++] = ids->items[i];
+	ids->count = kept;
+}
+
+bool
+ids_equal(const struct ids *a, const struct ids *b)
+{
+	return a->count == b->count &&
+	       (a->count == 0 ||
+		memcmp(a->items, b->items, (size_t)a->count * sizeof(*a->items)) == 0);
+}
+
+void
+ids_fini(struct ids *ids)
+{
+	free(ids->items);
+	*ids = (struct ids){0};
+}
+
+/* Effects */
+
+void
+effects_init(struct effects *fx)
+{
+	arena_init(&fx->arena, EFFECTS_ARENA_BYTES);
+	fx->first = NULL;
+	fx->last = &fx->first;
+}
+
+void
+effects_fini(struct effects *fx)
+{
+	arena_fini(&fx->arena);
+	fx->first = NULL;
+	fx->last = &fx->first;
+}
+
+void *
+effects_alloc(struct effects *fx, size_t size)
+{
+	return must(arena_alloc(&fx->arena, size));
+}
+
+struct effect *
+effects_add(struct effects *fx, enum effect_kind kind)
+{
+	struct effect *e = effects_alloc(fx, sizeof(*e));
+
+	e->kind = kind;
+	*fx->last = e;
+	fx->last = &e->next;
+	return e;
+}
+
+static const char *
+effects_text(struct effects *fx, const char *text)
+{
+	return must(arena_strdup(&fx->arena, text, strlen(text)));
+}
+
+/* The model */
+
+const struct model_broker *
+model_broker(const struct controller_state *cs, int32_t id)
+{
+	size_t low = 0, high = cs->broker_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (cs->brokers[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < cs->broker_count && cs->brokers[low].id == id ? &cs->brokers[low] : NULL;
+}
+
+bool
+model_replica_is_online(const struct controller_state *cs, const struct model_partition *p,
+			int32_t broker_id)
+{
+	return model_broker(cs, broker_id) != NULL && !ids_have(&p->offline_dirs, broker_id);
+}
+
+static void
+broker_fini(struct model_broker *b)
+{
+	for (size_t i = 0; i < b->endpoint_count; i++) {
+		free((char *)(uintptr_t)b->endpoints[i].listener);
+		free((char *)(uintptr_t)b->endpoints[i].host);
+	}
+	free(b->endpoints);
+	free(b->rack);
+}
+
+static void
+broker_init(struct model_broker *b, const struct controller_broker *from)
+{
+	*b = (struct model_broker){.id = from->id, .epoch = from->epoch};
+	b->endpoints = must(calloc(from->endpoint_count + 1, sizeof(*b->endpoints)));
+	b->endpoint_count = from->endpoint_count;
+	for (size_t i = 0; i < from->endpoint_count; i++) {
+		b->endpoints[i] = from->endpoints[i];
+		b->endpoints[i].listener = copy_text(from->endpoints[i].listener);
+		b->endpoints[i].host = copy_text(from->endpoints[i].host);
+	}
+	b->rack = copy_text(from->rack);
+}
+
+static void
+partition_free(struct model_partition *p)
+{
+	ids_fini(&p->replicas);
+	ids_fini(&p->adding);
+	ids_fini(&p->removing);
+	ids_fini(&p->isr);
+	ids_fini(&p->offline_dirs);
+	ids_fini(&p->deleted);
+	ids_fini(&p->proposed_isr);
+	free(p);
+}
+
+static void
+topic_free(struct model_topic *t)
+{
+	for (int32_t i = 0; i < t->partition_count; i++)
+		if (t->partitions[i] != NULL)
+			partition_free(t->partitions[i]);
+	free(t->partitions);
+	free(t->name);
+	free(t);
+}
+
+static struct model_topic *
+find_topic(const struct controller_state *cs, const char *name)
+{
+	return map_get_text(&cs->topics, name);
+}
+
+static struct model_partition *
+find_partition(const struct controller_state *cs, const char *topic, int32_t number)
+{
+	struct model_topic *t = find_topic(cs, topic);
+
+	return t == NULL || number < 0 || number >= t->partition_count ? NULL
+								       : t->partitions[number];
+}
+
+/* Calls fn for each partition of each topic. */
+static void
+each_partition(struct controller_state *cs,
+	       void (*fn)(struct controller_state *cs, struct model_partition *p,
+			  struct effects *fx),
+	       struct effects *fx)
+{
+	struct map_iter iter = {0};
+	struct model_topic *t;
+
+	while ((t = map_next(&cs->topics, &iter)) != NULL)
+		for (int32_t i = 0; i < t->partition_count; i++)
+			if (t->partitions[i] != NULL)
+				fn(cs, t->partitions[i], fx);
+}
+
+/* The rule */
+
+static void
+propose(struct controller_state *cs, struct model_partition *p, int32_t leader,
+	const struct ids *isr, bool recovering, struct effects *fx)
+{
+	struct effect *e = effects_add(fx, EFFECT_WRITE_STATE);
+	int32_t *copy = effects_alloc(fx, ((size_t)isr->count + 1) * sizeof(*copy));
+
+	p->proposed = true;
+	p->proposed_leader = leader;
+	p->proposed_epoch = p->has_leadership ? p->leader_epoch + 1 : 0;
+	p->proposed_recovering = recovering;
+	ids_set(&p->proposed_isr, isr->items, isr->count);
+	if (isr->count > 0)
+		memcpy(copy, isr->items, (size_t)isr->count * sizeof(*copy));
+	e->topic = effects_text(fx, p->topic->name);
+	e->partition = p->number;
+	e->create = !p->has_leadership;
+	e->state = (struct controller_leadership){
+	    .leader = leader,
+	    .leader_epoch = p->proposed_epoch,
+	    .controller_epoch = cs->epoch,
+	    .isr = copy,
+	    .isr_count = isr->count,
+	    .recovering = recovering,
+	    .partition_epoch = p->partition_epoch,
+	};
+}
+
+/* Those of ids that are online, in the order of the assignment. */
+static struct ids
+online_of(const struct controller_state *cs, const struct model_partition *p,
+	  const struct ids *among)
+{
+	struct ids online = {0};
+
+	for (int32_t i = 0; i < p->replicas.count; i++)
+		if (model_replica_is_online(cs, p, p->replicas.items[i]) &&
+		    ids_have(among, p->replicas.items[i]))
+			ids_add(&online, p->replicas.items[i]);
+	return online;
+}
+
+/* The ISR as it was, without those who are not online. */
+static struct ids
+isr_online(const struct controller_state *cs, const struct model_partition *p)
+{
+	struct ids isr = {0};
+
+	for (int32_t i = 0; i < p->isr.count; i++)
+		if (model_replica_is_online(cs, p, p->isr.items[i]))
+			ids_add(&isr, p->isr.items[i]);
+	return isr;
+}
+
+static void
+elect(struct controller_state *cs, struct model_partition *p, struct effects *fx)
+{
+	struct ids candidates = online_of(cs, p, &p->isr), isr = isr_online(cs, p);
+
+	if (candidates.count > 0) {
+		propose(cs, p, candidates.items[0], &isr, p->recovering, fx);
+	} else {
+		ids_fini(&candidates);
+		candidates = online_of(cs, p, &p->replicas);
+		if (p->topic->unclean && candidates.count > 0) {
+			candidates.count = 1;
+			propose(cs, p, candidates.items[0], &candidates, true, fx);
+		} else if (p->leader != -1) {
+			propose(cs, p, -1, &p->isr, p->recovering, fx);
+		}
+	}
+	ids_fini(&candidates);
+	ids_fini(&isr);
+}
+
+static void
+decide(struct controller_state *cs, struct model_partition *p, struct effects *fx)
+{
+	struct ids online;
+
+	if (p->topic->queued_for_deletion || p->proposed)
+		return;
+	if (!p->has_leadership) {
+		online = online_of(cs, p, &p->replicas);
+		if (online.count > 0)
+			propose(cs, p, online.items[0], &online, false, fx);
+		ids_fini(&online);
+		return;
+	}
+	if (p->leader < 0 || !model_replica_is_online(cs, p, p->leader)) {
+		elect(cs, p, fx);
+		return;
+	}
+	online = isr_online(cs, p);
+	if (!ids_equal(&online, &p->isr))
+		propose(cs, p, p->leader, &online, p->recovering, fx);
+	ids_fini(&online);
+}
+
+/* Deletion */
+
+/* True when all replicas of the topic have been deleted. */
+static bool
+deletion_is_complete(const struct model_topic *t)
+{
+	for (int32_t i = 0; i < t->partition_count; i++) {
+		const struct model_partition *p = t->partitions[i];
+
+		for (int32_t r = 0; p != NULL && r < p->replicas.count; r++)
+			if (!ids_have(&p->deleted, p->replicas.items[r]))
+				return false;
+	}
+	return true;
+}
+
+static void
+complete_deletion(struct model_topic *t, struct effects *fx)
+{
+	if (t->queued_for_deletion && deletion_is_complete(t))
+		effects_add(fx, EFFECT_DELETE_TOPIC)->topic = effects_text(fx, t->name);
+}
+
+void
+controller_state_delete(struct controller_state *cs, const char *topic, struct effects *fx)
+{
+	struct model_topic *t = find_topic(cs, topic);
+
+	if (t == NULL) {
+		effects_add(fx, EFFECT_DELETE_REQUEST)->topic = effects_text(fx, topic);
+		return;
+	}
+	if (t->queued_for_deletion)
+		return;
+	t->queued_for_deletion = true;
+	t->retire = true;
+	complete_deletion(t, fx); /* a topic without replicas */
+}
+
+void
+controller_state_replica_deleted(struct controller_state *cs, const char *topic, int32_t partition,
+				 int32_t broker_id, bool success, struct effects *fx)
+{
+	struct model_partition *p = find_partition(cs, topic, partition);
+
+	/* What failed is tried again when the broker comes back. */
+	if (p == NULL || !p->topic->queued_for_deletion || !success)
+		return;
+	ids_add(&p->deleted, broker_id);
+	complete_deletion(p->topic, fx);
+}
+
+void
+controller_state_topic_deleted(struct controller_state *cs, const char *topic)
+{
+	struct model_topic *t = map_remove_text(&cs->topics, topic);
+
+	if (t != NULL)
+		topic_free(t);
+}
+
+/* Events */
+
+int
+controller_state_new(int32_t broker_id, const char *inter_broker_listener,
+		     struct controller_state **ret_state)
+{
+	struct controller_state *cs = calloc(1, sizeof(*cs));
+
+	if (cs == NULL)
+		return -ENOMEM;
+	cs->broker_id = broker_id;
+	cs->listener = strdup(inter_broker_listener);
+	if (cs->listener == NULL) {
+		free(cs);
+		return -ENOMEM;
+	}
+	*ret_state = cs;
+	return 0;
+}
+
+void
+controller_state_reset(struct controller_state *cs, int32_t epoch)
+{
+	struct map_iter iter = {0};
+	struct model_topic *t;
+
+	while ((t = map_next(&cs->topics, &iter)) != NULL)
+		topic_free(t);
+	map_fini(&cs->topics);
+	for (size_t i = 0; i < cs->broker_count; i++)
+		broker_fini(&cs->brokers[i]);
+	free(cs->brokers);
+	cs->brokers = NULL;
+	cs->broker_count = 0;
+	cs->epoch = epoch;
+}
+
+void
+controller_state_free(struct controller_state *cs)
+{
+	if (cs == NULL)
+		return;
+	controller_state_reset(cs, 0);
+	free(cs->listener);
+	free(cs);
+}
+
+static int
+compare_brokers(const void *a, const void *b)
+{
+	const struct model_broker *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+/* A broker that came back may have another disk: its directories count as online again. */
+static void
+forget_offline_dirs(struct controller_state *cs, struct model_partition *p, struct effects *fx)
+{
+	(void)fx;
+	for (int32_t i = p->offline_dirs.count - 1; i >= 0; i--) {
+		const struct model_broker *b = model_broker(cs, p->offline_dirs.items[i]);
+
+		if (b == NULL || b->is_new)
+			ids_remove(&p->offline_dirs, p->offline_dirs.items[i]);
+	}
+}
+
+static bool
+endpoints_equal(const struct model_broker *a, const struct model_broker *b)
+{
+	if (a->endpoint_count != b->endpoint_count)
+		return false;
+	for (size_t i = 0; i < a->endpoint_count; i++)
+		if (strcmp(a->endpoints[i].listener, b->endpoints[i].listener) != 0 ||
+		    strcmp(a->endpoints[i].host, b->endpoints[i].host) != 0 ||
+		    a->endpoints[i].port != b->endpoints[i].port)
+			return false;
+	return true;
+}
+
+void
+controller_state_brokers(struct controller_state *cs, const struct controller_broker *brokers,
+			 size_t count, struct effects *fx)
+{
+	struct model_broker *next = must(calloc(count + 1, sizeof(*next)));
+	size_t old_count = cs->broker_count, kept = 0;
+	bool changed = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct model_broker *old = model_broker(cs, brokers[i].id);
+
+		broker_init(&next[i], &brokers[i]);
+		/* Another epoch is another life: it knows nothing of the former. */
+		next[i].is_new = old == NULL || old->is_new || old->epoch != brokers[i].epoch;
+		kept += old != NULL;
+		changed = changed || next[i].is_new || !endpoints_equal(old, &next[i]);
+	}
+	changed = changed || kept != old_count;
+	for (size_t i = 0; i < cs->broker_count; i++)
+		broker_fini(&cs->brokers[i]);
+	free(cs->brokers);
+	qsort(next, count, sizeof(*next), compare_brokers);
+	cs->brokers = next;
+	cs->broker_count = count;
+	if (!changed)
+		return;
+	cs->announce_brokers = true;
+	each_partition(cs, forget_offline_dirs, fx);
+	each_partition(cs, decide, fx);
+}
+
+static struct model_partition *
+own_partition(struct model_topic *t, int32_t number)
+{
+	struct model_partition *p;
+
+	if (number >= t->partition_count) {
+		t->partitions =
+		    must(realloc(t->partitions, ((size_t)number + 1) * sizeof(*t->partitions)));
+		for (int32_t i = t->partition_count; i <= number; i++)
+			t->partitions[i] = NULL;
+		t->partition_count = number + 1;
+	}
+	p = t->partitions[number];
+	if (p == NULL) {
+		p = must(calloc(1, sizeof(*p)));
+		p->topic = t;
+		p->number = number;
+		p->leader = -1;
+		t->partitions[number] = p;
+	}
+	return p;
+}
+
+static struct model_topic *
+own_topic(struct controller_state *cs, const char *name)
+{
+	struct model_topic *t = find_topic(cs, name);
+
+	if (t != NULL)
+		return t;
+	t = must(calloc(1, sizeof(*t)));
+	t->name = copy_text(name);
+	if (map_put_text(&cs->topics, name, t, NULL) != 0)
+		abort();
+	return t;
+}
+
+void
+controller_state_topic(struct controller_state *cs, const char *topic, const struct uuid *id,
+		       const struct controller_assignment *partitions, int32_t count,
+		       struct effects *fx)
+{
+	struct model_topic *t = own_topic(cs, topic);
+
+	t->id = *id;
+	for (int32_t i = 0; i < count; i++) {
+		const struct controller_assignment *a = &partitions[i];
+		struct model_partition *p;
+
+		/* Kafka ignores changed replicas of a partition it knows: that is a reassignment.
+		 */
+		if (a->partition < t->partition_count && t->partitions[a->partition] != NULL)
+			continue;
+		p = own_partition(t, a->partition);
+		ids_set(&p->replicas, a->replicas, a->replica_count);
+		ids_set(&p->adding, a->adding, a->adding_count);
+		ids_set(&p->removing, a->removing, a->removing_count);
+		if (fx != NULL)
+			decide(cs, p, fx);
+	}
+}
+
+void
+controller_state_topic_names(struct controller_state *cs, const char *const *names, size_t count)
+{
+	struct map_iter iter = {0};
+	struct map present = {0};
+	struct model_topic *t;
+
+	for (size_t i = 0; i < count; i++)
+		if (map_put_text(&present, names[i], cs, NULL) != 0)
+			abort();
+	while ((t = map_next(&cs->topics, &iter)) != NULL)
+		if (map_get_text(&present, t->name) == NULL)
+			controller_state_topic_deleted(cs, t->name);
+	map_fini(&present);
+}
+
+void
+controller_state_probe(struct controller_state *cs, int32_t broker_id)
+{
+	struct model_broker *b = (struct model_broker *)(uintptr_t)model_broker(cs, broker_id);
+
+	if (b == NULL)
+		return;
+	b->is_new = true;
+	cs->announce_brokers = true;
+}
+
+void
+controller_state_set_unclean(struct controller_state *cs, const char *topic, bool unclean,
+			     struct effects *fx)
+{
+	struct model_topic *t = find_topic(cs, topic);
+
+	if (t == NULL)
+		return;
+	t->unclean = unclean;
+	for (int32_t i = 0; unclean && fx != NULL && i < t->partition_count; i++)
+		if (t->partitions[i] != NULL)
+			decide(cs, t->partitions[i], fx);
+}
+
+void
+controller_state_put_leadership(struct controller_state *cs, const char *topic, int32_t partition,
+				const struct controller_leadership *l)
+{
+	struct model_partition *p = find_partition(cs, topic, partition);
+
+	if (p == NULL)
+		return;
+	p->has_leadership = true;
+	p->leader = l->leader;
+	p->leader_epoch = l->leader_epoch;
+	p->controller_epoch = l->controller_epoch;
+	p->partition_epoch = l->partition_epoch;
+	p->recovering = l->recovering;
+	ids_set(&p->isr, l->isr, l->isr_count);
+}
+
+static void
+announce(struct controller_state *cs, struct model_partition *p, struct effects *fx)
+{
+	(void)cs;
+	(void)fx;
+	p->announce = p->has_leadership;
+}
+
+void
+controller_state_take_office(struct controller_state *cs, struct effects *fx)
+{
+	for (size_t i = 0; i < cs->broker_count; i++)
+		cs->brokers[i].is_new = true;
+	cs->announce_brokers = true;
+	each_partition(cs, decide, fx);
+	each_partition(cs, announce, fx);
+}
+
+void
+controller_state_written(struct controller_state *cs, const char *topic, int32_t partition, int st,
+			 int32_t partition_epoch)
+{
+	struct model_partition *p = find_partition(cs, topic, partition);
+
+	if (p == NULL || !p->proposed)
+		return;
+	p->proposed = false;
+	if (st != 0)
+		return;
+	p->created = !p->has_leadership;
+	p->has_leadership = true;
+	p->leader = p->proposed_leader;
+	p->leader_epoch = p->proposed_epoch;
+	p->controller_epoch = cs->epoch;
+	p->partition_epoch = partition_epoch;
+	p->recovering = p->proposed_recovering;
+	ids_set(&p->isr, p->proposed_isr.items, p->proposed_isr.count);
+	p->announce = true;
+}
+
+void
+controller_state_decide_again(struct controller_state *cs, const char *topic, int32_t partition,
+			      struct effects *fx)
+{
+	struct model_partition *p = find_partition(cs, topic, partition);
+
+	if (p == NULL)
+		return;
+	decide(cs, p, fx);
+	p->announce = p->has_leadership; /* what another wrote is news as well */
+}
+
+void
+controller_state_replica_offline(struct controller_state *cs, const struct uuid *topic_id,
+				 int32_t partition, int32_t broker_id, bool offline,
+				 struct effects *fx)
+{
+	struct map_iter iter = {0};
+	struct model_partition *p;
+	struct model_topic *t;
+
+	while ((t = map_next(&cs->topics, &iter)) != NULL)
+		if (uuid_equal(&t->id, topic_id))
+			break;
+	p = t == NULL ? NULL : find_partition(cs, t->name, partition);
+	if (p == NULL || ids_have(&p->offline_dirs, broker_id) == offline)
+		return;
+	if (offline)
+		ids_add(&p->offline_dirs, broker_id);
+	else
+		ids_remove(&p->offline_dirs, broker_id);
+	decide(cs, p, fx);
+}
+
+bool
+controller_state_knows_topic(const struct controller_state *cs, const char *topic)
+{
+	return find_topic(cs, topic) != NULL;
+}
+
+bool
+controller_state_is_queued_for_deletion(const struct controller_state *cs, const char *topic)
+{
+	const struct model_topic *t = find_topic(cs, topic);
+
+	return t != NULL && t->queued_for_deletion;
+}
+
+void
+controller_state_count(const struct controller_state *cs, struct controller_counts *ret_counts)
+{
+	struct controller_counts n = {.topics = cs->topics.count, .brokers = cs->broker_count};
+	struct map_iter iter = {0};
+	const struct model_topic *t;
+
+	while ((t = map_next(&cs->topics, &iter)) != NULL) {
+		n.topics_to_delete += t->queued_for_deletion;
+		for (int32_t i = 0; i < t->partition_count; i++) {
+			const struct model_partition *p = t->partitions[i];
+
+			if (p == NULL)
+				continue;
+			n.partitions++;
+			n.offline_partitions +=
+			    !t->queued_for_deletion &&
+			    (p->leader < 0 || !model_replica_is_online(cs, p, p->leader));
+			n.preferred_imbalance += p->replicas.count > 0 && p->leader >= 0 &&
+						 p->leader != p->replicas.items[0];
+		}
+	}
+	*ret_counts = n;
+}

@@ -1,0 +1,159 @@
+/*
+ * controller_state.h - what the active controller knows, and what it decides.
+ *
+ * Events and facts go in; effects come out, in the order in which they must be carried out. No
+ * socket, file, ensemble or clock can be reached from here, so that the same code runs in a test.
+ *
+ * Each event makes at most one new state for a partition, by one rule (see decide() in the .c
+ * file), whatever happened: brokers came or went, a topic or partition is new. The actor writes
+ * the states and tells what became of each write; controller_state_flush() then gives the requests
+ * that tell the brokers.
+ *
+ * Threads  one: the controller's.
+ * Source   zookeeper-and-controller, section 3: Kafka's ControllerContext, PartitionStateMachine,
+ *          ReplicaStateMachine, TopicDeletionManager.
+ */
+#ifndef KLAMM_CONTROLLER_CONTROLLER_STATE_H
+#define KLAMM_CONTROLLER_CONTROLLER_STATE_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+
+struct controller_state;
+
+struct controller_endpoint {
+	const char *listener, *host;
+	int32_t port;
+	int16_t protocol;
+};
+
+/* Borrowed for a call; copied. */
+struct controller_broker {
+	int32_t id;
+	int64_t epoch;
+	const struct controller_endpoint *endpoints;
+	size_t endpoint_count;
+	const char *rack; /* NULL: none */
+};
+
+/* A partition's replicas; borrowed for a call. */
+struct controller_assignment {
+	int32_t partition;
+	const int32_t *replicas, *adding, *removing;
+	int32_t replica_count, adding_count, removing_count;
+};
+
+/* A partition's state znode; borrowed for a call. */
+struct controller_leadership {
+	int32_t leader, leader_epoch, controller_epoch;
+	const int32_t *isr;
+	int32_t isr_count;
+	bool recovering;
+	int32_t partition_epoch;
+};
+
+enum effect_kind {
+	/* Write the state znode of a partition; tell controller_state_written(). */
+	EFFECT_WRITE_STATE,
+	/* All replicas are gone: delete the znodes of the topic; tell controller_state_deleted().
+	 */
+	EFFECT_DELETE_TOPIC,
+	/* The topic to be deleted does not exist: delete the request. */
+	EFFECT_DELETE_REQUEST,
+	/* Send a request to a broker, in order. */
+	EFFECT_SEND,
+};
+
+struct effect {
+	struct effect *next;
+	enum effect_kind kind;
+	const char *topic;
+	int32_t partition;
+	/* EFFECT_WRITE_STATE */
+	bool create;
+	struct controller_leadership state; /* partition_epoch: the version that is replaced */
+	/* EFFECT_SEND: a generated request struct, in the effects' arena. */
+	int32_t broker_id;
+	int16_t api_key;
+	const void *request;
+};
+
+/* Effects in order. Everything they point at is in their arena. */
+struct effects {
+	struct arena arena;
+	struct effect *first, **last;
+};
+
+void effects_init(struct effects *fx);
+void effects_fini(struct effects *fx);
+
+/* broker_id: ours, the controller's. listener: of the endpoints named in LeaderAndIsr. */
+MUST_CHECK int controller_state_new(int32_t broker_id, const char *inter_broker_listener,
+				    struct controller_state **ret_state);
+void controller_state_free(struct controller_state *cs);
+
+/* ---- failing over: first the facts, then controller_state_take_office() ---- */
+
+/* Forgets everything; this controller's epoch is `epoch`. Aborts without memory, as all do. */
+void controller_state_reset(struct controller_state *cs, int32_t epoch);
+/* The same calls serve for facts that come later. */
+void controller_state_put_leadership(struct controller_state *cs, const char *topic,
+				     int32_t partition,
+				     const struct controller_leadership *leadership);
+/* Announces the office, elects where needed, takes up deletions. */
+void controller_state_take_office(struct controller_state *cs, struct effects *fx);
+
+/* ---- events ---- */
+
+/* All registered brokers: who is new, came back with another epoch, or is gone follows. */
+void controller_state_brokers(struct controller_state *cs, const struct controller_broker *brokers,
+			      size_t count, struct effects *fx);
+/* A topic as its znode says; new ones and new partitions are brought online. */
+void controller_state_topic(struct controller_state *cs, const char *topic, const struct uuid *id,
+			    const struct controller_assignment *partitions, int32_t count,
+			    struct effects *fx);
+/* The topics that exist: the others are forgotten. names: sorted. */
+void controller_state_topic_names(struct controller_state *cs, const char *const *names,
+				  size_t count);
+/* Topics that shall be deleted. */
+void controller_state_delete(struct controller_state *cs, const char *topic, struct effects *fx);
+/* A log directory of a broker failed: it is told everything again, and its answers tell which. */
+void controller_state_probe(struct controller_state *cs, int32_t broker_id);
+/* unclean.leader.election.enable of a topic. */
+void controller_state_set_unclean(struct controller_state *cs, const char *topic, bool unclean,
+				  struct effects *fx);
+
+/* ---- what became of effects ---- */
+
+/* st 0: the znode's version is now partition_epoch. Otherwise nothing was written. */
+void controller_state_written(struct controller_state *cs, const char *topic, int32_t partition,
+			      int st, int32_t partition_epoch);
+/* After a conflict: the state is what put_leadership() said; decides once more. */
+void controller_state_decide_again(struct controller_state *cs, const char *topic,
+				   int32_t partition, struct effects *fx);
+/* A broker's answer to StopReplica with deletion, for one partition. */
+void controller_state_replica_deleted(struct controller_state *cs, const char *topic,
+				      int32_t partition, int32_t broker_id, bool success,
+				      struct effects *fx);
+/* A broker's answer to LeaderAndIsr, for one partition: its log directory is offline. */
+void controller_state_replica_offline(struct controller_state *cs, const struct uuid *topic_id,
+				      int32_t partition, int32_t broker_id, bool offline,
+				      struct effects *fx);
+void controller_state_topic_deleted(struct controller_state *cs, const char *topic);
+
+/* The requests that tell the brokers what has changed since the last call. */
+void controller_state_flush(struct controller_state *cs, struct effects *fx);
+
+/* ---- looking ---- */
+
+bool controller_state_knows_topic(const struct controller_state *cs, const char *topic);
+bool controller_state_is_queued_for_deletion(const struct controller_state *cs, const char *topic);
+
+struct controller_counts {
+	size_t topics, partitions, offline_partitions, brokers, topics_to_delete;
+	size_t preferred_imbalance; /* partitions whose leader is not the preferred replica */
+};
+void controller_state_count(const struct controller_state *cs,
+			    struct controller_counts *ret_counts);
+
+#endif

@@ -76,6 +76,19 @@ varlong_read(const uint8_t **p, const uint8_t *end, int64_t *ret_v)
 	return true;
 }
 
+/* 0, -1, 1, -2 ... become 0, 1, 2, 3 ... */
+static inline uint32_t
+zigzag32(int32_t v)
+{
+	return v < 0 ? ~((uint32_t)v << 1) : (uint32_t)v << 1;
+}
+
+static inline uint64_t
+zigzag64(int64_t v)
+{
+	return v < 0 ? ~((uint64_t)v << 1) : (uint64_t)v << 1;
+}
+
 static inline uint8_t *
 uvarlong_write(uint8_t *p, uint64_t v)
 {
@@ -94,13 +107,13 @@ uvarint_write(uint8_t *p, uint32_t v)
 static inline uint8_t *
 varint_write(uint8_t *p, int32_t v)
 {
-	return uvarlong_write(p, ((uint32_t)v << 1) ^ (uint32_t)(v >> 31));
+	return uvarlong_write(p, zigzag32(v));
 }
 
 static inline uint8_t *
 varlong_write(uint8_t *p, int64_t v)
 {
-	return uvarlong_write(p, ((uint64_t)v << 1) ^ (uint64_t)(v >> 63));
+	return uvarlong_write(p, zigzag64(v));
 }
 
 /* How many bytes the writer would use. */
@@ -113,13 +126,13 @@ uvarlong_size(uint64_t v)
 static inline int
 varint_size(int32_t v)
 {
-	return uvarlong_size(((uint32_t)v << 1) ^ (uint32_t)(v >> 31));
+	return uvarlong_size(zigzag32(v));
 }
 
 static inline int
 varlong_size(int64_t v)
 {
-	return uvarlong_size(((uint64_t)v << 1) ^ (uint64_t)(v >> 63));
+	return uvarlong_size(zigzag64(v));
 }
 
 #endif

@@ -18,6 +18,7 @@
 #include "base/diag.h"
 #include "base/metrics.h"
 #include "net/connection_impl.h"
+#include "net/tcp.h"
 
 static _Atomic uint64_t last_id;
 
@@ -125,7 +126,7 @@ connection_open(struct lane *lane, int fd, const union net_address *peer)
 	send_queue_init(&conn->out, connection_sent);
 	format_host(peer, conn->host, sizeof(conn->host));
 	transport_init(&conn->t, fd);
-	transport_set_options(fd, l->settings.send_buffer_bytes, -1);
+	tcp_set_options(fd, l->settings.send_buffer_bytes, -1);
 	metric_add(l->open, 1);
 	metric_add(l->accepted, 1);
 	if (start(conn) != 0)

@@ -3,7 +3,7 @@
  *
  * GET and HEAD of /metrics (the registry of base/metrics.h), /healthz (the process lives) and
  * /readyz (the broker serves); 404 for other paths, 405 for other methods. Headers are bounded to
- * 8 KiB, a body to 1 KiB, connections to 64.
+ * 8 KiB, a body to 1 KiB, a connection that does nothing to 30 seconds.
  *
  * Threads  callbacks run on the given reactor.
  */

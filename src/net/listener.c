@@ -17,6 +17,7 @@
 #include "base/diag.h"
 #include "base/metrics.h"
 #include "net/lane.h"
+#include "net/tcp.h"
 #include "net/transport.h"
 
 #define ACCEPT_AT_ONCE 32
@@ -159,21 +160,28 @@ pause_accepting(struct acceptor *a)
 	a->paused = true;
 }
 
+/* Says so at most once a second. */
 static void
-refuse_address(struct acceptor *a, int fd, const union net_address *peer)
+tell_refused(struct acceptor *a, const union net_address *peer)
 {
 	int64_t now_ms = reactor_now_ms(a->reactor);
 	char host[INET6_ADDRSTRLEN] = "?";
 
-	close(fd);
-	metric_add(a->listener->accepted, 1);
-	metric_add(a->listener->closed[CLOSE_IP_LIMIT], 1);
 	if (now_ms - a->told_ip_ms < 1000)
 		return;
 	a->told_ip_ms = now_ms;
 	getnameinfo(&peer->any, sizeof(*peer), host, sizeof(host), NULL, 0, NI_NUMERICHOST);
 	diag_warn(DIAG_NET, "connection refused: max.connections.per.ip reached",
 		  "peer=%s listener=%s", host, a->listener->settings.endpoint.listener_name);
+}
+
+static void
+refuse_address(struct acceptor *a, int fd, const union net_address *peer)
+{
+	metric_add(a->listener->accepted, 1);
+	metric_add(a->listener->closed[CLOSE_IP_LIMIT], 1);
+	tell_refused(a, peer);
+	close(fd);
 }
 
 /* False when accepting must pause: the connection is held. */
@@ -305,88 +313,18 @@ evict(void *arg)
 
 /* ---- opening ---- */
 
-/* Tries one address. Returns a listening socket or -errno. */
-static int
-listen_on(const struct listener_settings *ls, const struct sockaddr *addr, socklen_t len,
-	  bool v6_only)
-{
-	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1, off = v6_only, st;
-
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (addr->sa_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	/* Accepted sockets inherit it, and only here it can widen the TCP window. */
-	if (ls->receive_buffer_bytes >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &ls->receive_buffer_bytes,
-			   sizeof(ls->receive_buffer_bytes));
-	if (bind(fd, addr, len) == 0 && listen(fd, ls->backlog) == 0)
-		return fd;
-	st = -errno;
-	close(fd);
-	return st;
-}
-
-static int
-listen_anywhere(const struct listener_settings *ls)
-{
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
-	int fd;
-
-	v6.sin6_port = v4.sin_port = htons((uint16_t)ls->endpoint.port);
-	fd = listen_on(ls, (struct sockaddr *)&v6, sizeof(v6), false);
-	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
-		fd = listen_on(ls, (struct sockaddr *)&v4, sizeof(v4), false);
-	return fd;
-}
-
-static int
-listen_on_host(const struct listener_settings *ls, char *err, size_t err_len)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	struct addrinfo *list;
-	char port[8];
-	int fd = -EADDRNOTAVAIL, st;
-
-	snprintf(port, sizeof(port), "%u", (unsigned)(uint16_t)ls->endpoint.port);
-	st = getaddrinfo(ls->endpoint.host, port, &hints, &list);
-	if (st != 0) {
-		snprintf(err, err_len, "the host '%s' is not known: %s", ls->endpoint.host,
-			 gai_strerror(st));
-		return -EADDRNOTAVAIL;
-	}
-	for (struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
-		fd = listen_on(ls, a->ai_addr, a->ai_addrlen, ls->endpoint.v6_only);
-	freeaddrinfo(list);
-	return fd;
-}
-
-static int
-bound_port(int fd)
-{
-	union net_address addr = {0};
-	socklen_t len = sizeof(addr);
-
-	if (getsockname(fd, &addr.any, &len) != 0)
-		return -errno;
-	return ntohs(addr.v4.sin_port); /* at the same place for IPv6 */
-}
-
 static int
 open_socket(struct listener *l, char *err, size_t err_len)
 {
-	const struct listener_settings *ls = &l->settings;
+	const struct endpoint *ep = &l->settings.endpoint;
+	struct tcp_listen tl = {ep->host, ep->port, ep->v6_only, l->settings.backlog,
+				l->settings.receive_buffer_bytes};
 	struct buf name = {0};
-	char reason[256] = "";
-	int fd;
+	char reason[256];
+	int fd = tcp_listen(&tl, reason, sizeof(reason));
 
-	fd = ls->endpoint.host[0] == '\0' ? listen_anywhere(ls)
-					  : listen_on_host(ls, reason, sizeof(reason));
 	if (fd < 0) {
-		endpoint_format(&ls->endpoint, &name);
+		endpoint_format(ep, &name);
 		snprintf(err, err_len, "listeners: cannot listen on %s: %s",
 			 buf_text(&name) == NULL ? "?" : buf_text(&name),
 			 reason[0] != '\0' ? reason : strerrordesc_np(-fd));
@@ -394,7 +332,7 @@ open_socket(struct listener *l, char *err, size_t err_len)
 		return fd;
 	}
 	l->acceptor->fd = fd;
-	l->acceptor->port = bound_port(fd);
+	l->acceptor->port = tcp_port(fd);
 	return l->acceptor->port < 0 ? l->acceptor->port : 0;
 }
 

@@ -165,6 +165,12 @@ run_tasks(struct reactor *r)
 void
 reactor_run(struct reactor *r)
 {
+	sigset_t pipe;
+
+	/* OpenSSL writes to sockets that the peer may have closed. */
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe, NULL);
 	current = r;
 	while (!r->stopping) {
 		int flags = EVLOOP_ONCE;

@@ -62,7 +62,8 @@ void rpc_close(struct rpc_client *rpc);
  * Sends one request. body: the encoded request without its header; its memory is taken over.
  * flexible: request header v2 and response header v1, else v1 and v0 (ApiVersions: see
  * rpc_call_header()). timeout_ms counts from now and covers connecting.
- * The callback is always called, exactly once. A failure to even start it comes by callback, too.
+ * The callback is always called, exactly once. Not to be called from a callback with -ECANCELED.
+ * Never fails: a process without memory for a call aborts.
  */
 void rpc_call(struct rpc_client *rpc, int16_t api_key, int16_t api_version, bool flexible,
 	      struct buf *body, int64_t timeout_ms, rpc_callback *callback, void *arg);

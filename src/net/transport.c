@@ -3,8 +3,8 @@
  * buffer holds, and a callback on its BIO notes whether the socket gave less than asked for: then
  * it is drained, and the recv() that would only say EAGAIN is saved.
  *
- * SIGPIPE: sendmsg() is told not to raise it; OpenSSL's write() and sendfile() can, so reactors
- * block all signals and whoever runs a loop on its own thread ignores SIGPIPE.
+ * SIGPIPE: sendmsg() is told not to raise it; OpenSSL's write() and sendfile() can, so it is
+ * blocked on the threads of reactors.
  */
 #include "net/transport.h"
 
@@ -306,19 +306,4 @@ transport_kernel_tls(void)
 	    setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0 || errno == ENOTCONN;
 	close(fd);
 	return found;
-}
-
-void
-transport_set_options(int fd, int send_buffer_bytes, int receive_buffer_bytes)
-{
-	int on = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	if (send_buffer_bytes >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes,
-			   sizeof(send_buffer_bytes));
-	if (receive_buffer_bytes >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
-			   sizeof(receive_buffer_bytes));
 }

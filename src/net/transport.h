@@ -60,7 +60,4 @@ const char *transport_error(const struct transport *t, int st);
 /* Whether this kernel can encrypt TLS itself. */
 bool transport_kernel_tls(void);
 
-/* Common options of connections: TCP_NODELAY, keep-alive, buffer sizes (-1: the system's). */
-void transport_set_options(int fd, int send_buffer_bytes, int receive_buffer_bytes);
-
 #endif

@@ -115,6 +115,24 @@ MUST_CHECK int zk_session_open(const struct zk_session_options *options, struct 
 			       const struct zk_events *events, struct zk **ret_zk);
 
 /*
+ * What it takes to come back to a session: kept in a file of the data directory, so that a broker
+ * that was killed can end its former session at its next start instead of waiting for its expiry.
+ */
+struct zk_credentials {
+	int64_t session_id;
+	uint8_t password[16];
+};
+
+/* Of a session with an ensemble; -ENOTSUP of the in-process tree. */
+MUST_CHECK int zk_session_credentials(struct zk *zk, struct zk_credentials *ret_credentials);
+/*
+ * Ends a former session of this broker, if it still lives: its ephemeral nodes go at once.
+ * Returns 0 when it is over, or -ETIMEDOUT when no server answered in time.
+ */
+MUST_CHECK int zk_session_end_former(const struct zk_session_options *options,
+				     const struct zk_credentials *credentials);
+
+/*
  * Ends the session: its ephemeral nodes go at once. Accepts NULL. Events that were posted and not
  * run yet are not delivered any more.
  */

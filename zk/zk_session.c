@@ -531,13 +531,14 @@ library_log(const char *message)
 	diag_debug(DIAG_ZK, "client library", "message=%s", message);
 }
 
+/* former: NULL, or a session to come back to. */
 static zhandle_t *
-open_handle(struct session *s, const char *connect)
+open_handle(struct session *s, const char *connect, const clientid_t *former)
 {
 	zhandle_t *handle;
 
 	zoo_set_debug_level(ZOO_LOG_LEVEL_WARN);
-	handle = zookeeper_init2(connect, watcher, s->options.session_timeout_ms, NULL, s, 0,
+	handle = zookeeper_init2(connect, watcher, s->options.session_timeout_ms, former, s, 0,
 				 library_log);
 	if (handle != NULL && s->digest != NULL &&
 	    zoo_add_auth(handle, "digest", s->digest, (int)strlen(s->digest), NULL, NULL) != ZOK) {
@@ -557,7 +558,7 @@ reopen(struct session *s)
 	s->connected = s->expired = false;
 	s->session_id = 0;
 	lock_release(&s->lock);
-	s->handle = open_handle(s, s->connect);
+	s->handle = open_handle(s, s->connect, NULL);
 	return s->handle == NULL ? -EINVAL : 0;
 }
 
@@ -626,11 +627,11 @@ wait_connected(struct session *s)
 		deadline.tv_nsec -= 1000000000L;
 	}
 	lock_acquire(&s->lock);
-	while (!s->connected && !s->refused && st == 0)
+	while (!s->connected && !s->refused && !s->expired && st == 0)
 		st = -pthread_cond_timedwait(&s->changed, &s->lock.mutex, &deadline);
 	if (s->refused)
 		st = -EACCES;
-	else if (s->connected)
+	else if (s->connected || s->expired)
 		st = 0;
 	lock_release(&s->lock);
 	return st;
@@ -649,7 +650,7 @@ ensure_chroot(struct session *s)
 	hosts = strndup(s->connect, (size_t)(chroot - s->connect));
 	if (hosts == NULL)
 		return -ENOMEM;
-	s->handle = open_handle(s, hosts);
+	s->handle = open_handle(s, hosts, NULL);
 	free(hosts);
 	if (s->handle == NULL)
 		return -EINVAL;
@@ -661,49 +662,92 @@ ensure_chroot(struct session *s)
 	return st;
 }
 
-int
-zk_session_open(const struct zk_session_options *options, struct mailbox *mailbox,
-		const struct zk_events *events, struct zk **ret_zk)
+/* A session that is not opened yet. NULL without memory. */
+static struct session *
+session_new(const struct zk_session_options *options, struct mailbox *mailbox,
+	    const struct zk_events *events)
 {
-	struct session *s;
-	int st;
+	struct session *s = calloc(1, sizeof(*s));
 
-	s = calloc(1, sizeof(*s));
 	if (s == NULL)
-		return -ENOMEM;
+		return NULL;
 	s->zk.ops = &session_ops;
 	lock_init(&s->lock, LOCK_ZK_TREE);
 	pthread_cond_init(&s->changed, NULL);
 	s->options = *options;
 	s->opening = true;
 	s->mailbox = mailbox;
-	s->events = *events;
+	if (events != NULL)
+		s->events = *events;
 	s->life = calloc(1, sizeof(*s->life));
 	s->connect = strdup(options->connect);
 	s->digest = options->digest == NULL ? NULL : strdup(options->digest);
-	st = -ENOMEM;
-	if (s->life == NULL || s->connect == NULL || (options->digest != NULL && s->digest == NULL))
-		goto fail;
-	atomic_init(&s->life->references, 1);
-	s->life->session = s;
-	st = ensure_chroot(s);
-	if (st != 0)
-		goto fail;
-	if (s->handle == NULL) {
-		s->handle = open_handle(s, s->connect);
-		st = -EINVAL;
-		if (s->handle == NULL)
-			goto fail;
+	if (s->life != NULL) {
+		atomic_init(&s->life->references, 1);
+		s->life->session = s;
 	}
-	st = wait_connected(s);
-	if (st != 0)
-		goto fail;
+	if (s->life == NULL || s->connect == NULL ||
+	    (options->digest != NULL && s->digest == NULL)) {
+		zk_close(&s->zk);
+		return NULL;
+	}
+	return s;
+}
+
+int
+zk_session_open(const struct zk_session_options *options, struct mailbox *mailbox,
+		const struct zk_events *events, struct zk **ret_zk)
+{
+	struct session *s = session_new(options, mailbox, events);
+	int st;
+
+	if (s == NULL)
+		return -ENOMEM;
+	st = ensure_chroot(s);
+	if (st == 0 && s->handle == NULL) {
+		s->handle = open_handle(s, s->connect, NULL);
+		st = s->handle == NULL ? -EINVAL : 0;
+	}
+	if (st == 0)
+		st = wait_connected(s);
+	if (st != 0) {
+		zk_close(&s->zk);
+		return st;
+	}
 	lock_acquire(&s->lock);
 	s->opening = false;
 	lock_release(&s->lock);
 	*ret_zk = &s->zk;
 	return 0;
-fail:
-	zk_close(&s->zk);
+}
+
+int
+zk_session_credentials(struct zk *zk, struct zk_credentials *ret_credentials)
+{
+	struct session *s = CONTAINER_OF(zk, struct session, zk);
+	const clientid_t *id;
+
+	if (zk->ops != &session_ops)
+		return -ENOTSUP;
+	id = zoo_client_id(s->handle);
+	ret_credentials->session_id = id->client_id;
+	memcpy(ret_credentials->password, id->passwd, sizeof(ret_credentials->password));
+	return 0;
+}
+
+int
+zk_session_end_former(const struct zk_session_options *options,
+		      const struct zk_credentials *credentials)
+{
+	struct session *s = session_new(options, NULL, NULL);
+	clientid_t former = {.client_id = credentials->session_id};
+	int st;
+
+	if (s == NULL)
+		return -ENOMEM;
+	memcpy(former.passwd, credentials->password, sizeof(former.passwd));
+	s->handle = open_handle(s, s->connect, &former);
+	st = s->handle == NULL ? -EINVAL : wait_connected(s);
+	zk_close(&s->zk); /* closing it ends it */
 	return st;
 }

@@ -125,6 +125,21 @@ group_order(struct order *order, struct arena *arena)
 	return 0;
 }
 
+/* Versions up to 4 list errors by topic name, later ones by topic id. */
+static void
+fit_response(struct leader_and_isr_response *resp, int version)
+{
+	if (version < 5) {
+		resp->topics = NULL;
+		resp->topics_count = 0;
+		return;
+	}
+	for (int32_t i = 0; i < resp->partition_errors_count; i++)
+		resp->partition_errors[i].topic_name = str_of("");
+	resp->partition_errors = NULL;
+	resp->partition_errors_count = 0;
+}
+
 /* On the replica manager's thread. */
 static void
 carry_out(struct replica_manager *rm, struct order *order, struct arena *arena)
@@ -132,6 +147,7 @@ carry_out(struct replica_manager *rm, struct order *order, struct arena *arena)
 	if (order->api_key == API_LEADER_AND_ISR) {
 		replica_manager_leader_and_isr(rm, order->request, arena,
 					       &order->response.leader_and_isr);
+		fit_response(&order->response.leader_and_isr, order->api_version);
 	} else if (order->api_key == API_STOP_REPLICA) {
 		replica_manager_stop_replica(rm, order->request, arena,
 					     &order->response.stop_replica);

@@ -151,6 +151,8 @@ answer_partition(struct api_call *call, const struct list_offsets_request *req,
 					    : find_offset(call, req, p, log, lp, resp);
 	log_put(log);
 	partition_put(p);
+	if (api_version(call) < 4)
+		resp->leader_epoch = -1;
 	resp->error_code = kerr_of(st);
 }
 

@@ -289,17 +289,38 @@ stop(void *arg)
 }
 
 void
+controller_set_broker_id(struct controller *c, int32_t broker_id)
+{
+	c->settings.broker_id = broker_id;
+	controller_state_set_broker_id(c->state, broker_id);
+}
+
+void
+controller_set_tls(struct controller *c, struct ssl_ctx_st *tls, bool verify_host)
+{
+	c->settings.tls = tls;
+	c->settings.verify_host = verify_host;
+}
+
+void
+controller_stop(struct controller *c)
+{
+	if (!c->started)
+		return;
+	/* What waits for the ensemble gives up; what was submitted is still run. */
+	zk_interrupt(c->zk);
+	mailbox_post(c->mailbox, stop, c);
+	pthread_join(c->thread, NULL);
+	c->started = false;
+	resign(c);
+}
+
+void
 controller_close(struct controller *c)
 {
 	if (c == NULL)
 		return;
-	if (c->started) {
-		/* What waits for the ensemble gives up; what was submitted is still run. */
-		zk_interrupt(c->zk);
-		mailbox_post(c->mailbox, stop, c);
-		pthread_join(c->thread, NULL);
-	}
-	resign(c);
+	controller_stop(c);
 	zk_close(c->zk);
 	controller_state_free(c->state);
 	timers_fini(&c->timers);

@@ -34,7 +34,7 @@ struct controller_settings {
 	const char *inter_broker_listener; /* upper case; borrowed */
 	struct reactor *reactor;           /* runs the connections to other brokers */
 	struct workers *workers;           /* looks names up */
-	struct ssl_ctx_st *tls;            /* of the inter-broker listener; NULL on plaintext */
+	struct ssl_ctx_st *tls;            /* of the inter-broker listener; see set_tls() */
 	bool verify_host;
 
 	/*
@@ -60,9 +60,17 @@ MUST_CHECK int controller_open(const struct controller_settings *settings,
 /* The mailbox and the events to open the session with. */
 struct mailbox *controller_mailbox(struct controller *c);
 struct zk_events controller_zk_events(struct controller *c);
+/* Before controller_start(): what is known only later. tls: borrowed; NULL on plaintext. */
+void controller_set_broker_id(struct controller *c, int32_t broker_id);
+void controller_set_tls(struct controller *c, struct ssl_ctx_st *tls, bool verify_host);
 /* Takes the session over, starts the thread and stands for election. */
 MUST_CHECK int controller_start(struct controller *c, struct zk *zk);
-/* Gives the office up, ends the thread and closes the session. Accepts NULL. */
+/*
+ * Gives the office up and ends the thread; what is submitted from now on is dropped. The session
+ * stays, and with it the broker's registration.
+ */
+void controller_stop(struct controller *c);
+/* Closes the session, if controller_start() took it, after controller_stop(). Accepts NULL. */
 void controller_close(struct controller *c);
 
 /* Runs fn on the controller's thread, which may use the session there. */

@@ -422,6 +422,12 @@ controller_state_new(int32_t broker_id, const char *inter_broker_listener,
 }
 
 void
+controller_state_set_broker_id(struct controller_state *cs, int32_t broker_id)
+{
+	cs->broker_id = broker_id;
+}
+
+void
 controller_state_reset(struct controller_state *cs, int32_t epoch)
 {
 	struct map_iter iter = {0};

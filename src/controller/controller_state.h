@@ -90,6 +90,7 @@ void effects_fini(struct effects *fx);
 /* broker_id: ours, the controller's. listener: of the endpoints named in LeaderAndIsr. */
 MUST_CHECK int controller_state_new(int32_t broker_id, const char *inter_broker_listener,
 				    struct controller_state **ret_state);
+void controller_state_set_broker_id(struct controller_state *cs, int32_t broker_id);
 void controller_state_free(struct controller_state *cs);
 
 /* ---- failing over: first the facts, then controller_state_take_office() ---- */

@@ -1,0 +1,247 @@
+/*
+ * Settings that change while the broker runs: /config/brokers and /config/topics.
+ *
+ * Runs on the controller's thread but for what broker_start() reads before there is one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/diag.h"
+#include "broker/broker_internal.h"
+
+/* ---- this broker's own ---- */
+
+static int
+read_entity(struct zk *zk, const char *entity, struct properties *props)
+{
+	int st;
+
+	properties_fini(props);
+	*props = (struct properties){0};
+	st = znode_config_get(zk, entity, props);
+	if (st == -EBADMSG) {
+		diag_error(DIAG_CONFIG, "cannot read settings in the ensemble; they are left out",
+			   "path=/config/%s", entity);
+		st = 0;
+	}
+	return st;
+}
+
+/* The next configuration, of all three levels. Mistakes in the dynamic ones are logged. */
+static int
+rebuild(struct broker *b)
+{
+	const struct broker_conf *now = broker_conf_of(b);
+	struct buf errors = {0};
+	struct broker_conf *next;
+	int st =
+	    broker_conf_build(&now->fixed, &b->dynamic_default, &b->dynamic_broker, &errors, &next);
+
+	if (errors.len > 0)
+		diag_error(DIAG_CONFIG, "a dynamic setting is wrong and left out", "%.*s",
+			   (int)errors.len - 1, (const char *)errors.data);
+	buf_fini(&errors);
+	if (st == 0)
+		conf_store_replace(&b->conf_store, next);
+	return st;
+}
+
+static int
+read_broker_settings(struct broker *b, struct zk *zk)
+{
+	char entity[64];
+	int st;
+
+	snprintf(entity, sizeof(entity), "brokers/%d", b->id);
+	st = read_entity(zk, "brokers/<default>", &b->dynamic_default);
+	if (st == 0)
+		st = read_entity(zk, entity, &b->dynamic_broker);
+	if (st == 0 && b->dynamic_default.texts.count + b->dynamic_broker.texts.count +
+			       broker_conf_of(b)->dynamic_default.texts.count +
+			       broker_conf_of(b)->dynamic_broker.texts.count >
+			   0)
+		st = rebuild(b);
+	return st;
+}
+
+/* What can change at run time is handed on. */
+void
+broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now)
+{
+	struct broker *b = arg;
+	char err[512];
+
+	if (b->limits != NULL) {
+		connection_limits_set(b->limits, (int)now->max_connections,
+				      (int)now->max_connections_per_ip);
+		if (strcmp(old->max_connections_per_ip_overrides,
+			   now->max_connections_per_ip_overrides) != 0 &&
+		    connection_limits_set_overrides(
+			b->limits, now->max_connections_per_ip_overrides, err, sizeof(err)) != 0)
+			diag_error(DIAG_CONFIG, err, "");
+	}
+	for (size_t i = 0; b->listeners != NULL && i < b->endpoints.count; i++) {
+		const char *text = broker_conf_listener_text(
+		    now, b->endpoints.items[i].listener_name, "max.connections");
+
+		if (b->listeners[i].listener != NULL && text != NULL)
+			listener_set_max_connections(b->listeners[i].listener, atoi(text));
+	}
+	if (b->replicas != NULL)
+		replica_manager_configure(b->replicas, NULL);
+	diag_info(DIAG_CONFIG, "dynamic settings of the broker have changed", "");
+}
+
+/* ---- topics ---- */
+
+static int
+take_topic_settings(struct broker *b, const char *topic, struct slice value)
+{
+	struct properties props = {0};
+	int st = znode_config_decode(value, &props);
+
+	if (st == -EBADMSG) {
+		diag_error(DIAG_CONFIG, "cannot read a topic's settings; they are left out",
+			   "topic=%s", topic);
+		st = 0;
+	}
+	if (st == 0)
+		st = topic_configs_set(b->topic_configs, topic, &props);
+	properties_fini(&props);
+	return st;
+}
+
+static int
+read_topic_settings(struct broker *b, struct zk *zk, const char *topic)
+{
+	char entity[ZNODE_PATH_MAX];
+	struct properties props = {0};
+	int st;
+
+	snprintf(entity, sizeof(entity), "topics/%s", topic);
+	st = read_entity(zk, entity, &props);
+	if (st == 0)
+		st = topic_configs_set(b->topic_configs, topic, &props);
+	properties_fini(&props);
+	if (st == 0 && b->replicas != NULL)
+		replica_manager_configure(b->replicas, topic);
+	return st;
+}
+
+/* All topics at start, pipelined. */
+static int
+read_all_topic_settings(struct broker *b)
+{
+	struct zk_names names;
+	struct zk_request *requests;
+	struct zk_op *ops;
+	char(*paths)[ZNODE_PATH_MAX];
+	int st = zk_children(b->zk, "/config/topics", false, &names);
+
+	if (st != 0)
+		return st == -ENOENT ? 0 : st;
+	ops = calloc(names.count + 1, sizeof(*ops));
+	requests = calloc(names.count + 1, sizeof(*requests));
+	paths = calloc(names.count + 1, sizeof(*paths));
+	if (ops == NULL || requests == NULL || paths == NULL)
+		abort();
+	for (size_t i = 0; i < names.count; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "/config/topics/%s", names.names[i]);
+		ops[i] = (struct zk_op){.kind = ZK_GET, .path = paths[i]};
+		requests[i] = (struct zk_request){.ops = &ops[i], .op_count = 1};
+	}
+	st = zk_run(b->zk, requests, names.count);
+	for (size_t i = 0; i < names.count; i++) {
+		if (st == 0 && ops[i].st == 0)
+			st = take_topic_settings(b, names.names[i], buf_slice(&ops[i].value));
+		zk_op_fini(&ops[i]);
+	}
+	free(ops);
+	free(requests);
+	free(paths);
+	zk_names_fini(&names);
+	return st;
+}
+
+void
+broker_configure_log(void *arg, const char *topic, struct log_config *config)
+{
+	struct broker *b = arg;
+	const struct broker_conf *conf = broker_conf_of(b);
+	struct topic_conf tc;
+
+	if (topic_configs_effective(b->topic_configs, conf, topic, &tc) != 0)
+		return;
+	replica_log_config(&tc, conf, config);
+	topic_conf_fini(&tc);
+}
+
+/* ---- changes ---- */
+
+void
+broker_config_changed(void *arg, struct zk *zk, const char *entity)
+{
+	struct broker *b = arg;
+	char own[64];
+	int st = 0;
+
+	snprintf(own, sizeof(own), "brokers/%d", b->id);
+	if (strncmp(entity, "topics/", strlen("topics/")) == 0)
+		st = read_topic_settings(b, zk, entity + strlen("topics/"));
+	else if (strcmp(entity, own) == 0 || strcmp(entity, "brokers/<default>") == 0)
+		st = read_broker_settings(b, zk);
+	if (st != 0 && st != -ESHUTDOWN)
+		diag_error(DIAG_CONFIG, "cannot take over a change of settings",
+			   "entity=%s error=%s", entity, strerror(-st));
+}
+
+struct change_context {
+	struct broker *b;
+	struct zk *zk;
+};
+
+static void
+on_changed(void *arg, const char *entity)
+{
+	struct change_context *context = arg;
+
+	broker_config_changed(context->b, context->zk, entity);
+}
+
+static int
+read_changes(struct broker *b, struct zk *zk)
+{
+	struct change_context context = {b, zk};
+
+	return znode_config_changes(zk, b->env, &b->changes, on_changed, &context);
+}
+
+void
+broker_on_watch(void *arg, struct zk *zk, enum zk_watch_type type, const char *path)
+{
+	struct broker *b = arg;
+	int st = 0;
+
+	(void)type;
+	if (strcmp(path, "/config/changes") == 0)
+		st = read_changes(b, zk);
+	if (st != 0 && st != -ESHUTDOWN)
+		diag_error(DIAG_CONFIG, "cannot read the change notifications", "error=%s",
+			   strerror(-st));
+}
+
+int
+broker_read_configs(struct broker *b)
+{
+	int st = read_changes(b, b->zk); /* the watch first: nothing falls between */
+
+	if (st == 0)
+		st = read_broker_settings(b, b->zk);
+	if (st == 0)
+		st = read_all_topic_settings(b);
+	if (st != 0)
+		diag_error(DIAG_BROKER, "cannot read the settings in the ensemble", "error=%s",
+			   strerror(-st));
+	return st;
+}

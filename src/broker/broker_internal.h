@@ -1,0 +1,99 @@
+/*
+ * broker_internal.h - struct broker, for the files of this room.
+ */
+#ifndef KLAMM_BROKER_BROKER_INTERNAL_H
+#define KLAMM_BROKER_BROKER_INTERNAL_H
+
+#include <openssl/ssl.h>
+
+#include "api/api.h"
+#include "broker/broker.h"
+#include "controller/controller.h"
+#include "net/http_server.h"
+#include "net/listener.h"
+#include "net/rpc_client.h"
+#include "security/principal.h"
+#include "security/tls_context.h"
+#include "zk/zk_tree.h"
+#include "zk/znode_broker.h"
+#include "zk/znode_cluster.h"
+#include "zk/znode_config.h"
+
+/* One client listener. */
+struct broker_listener {
+	struct listener *listener;
+	SSL_CTX *tls; /* NULL on plaintext */
+	struct principal_rules *principal_rules;
+};
+
+struct broker {
+	struct env *env;
+	struct conf_store conf_store;
+	bool conf_store_is_open;
+	int32_t id;
+	char cluster_id[CLUSTER_ID_SIZE];
+	int64_t start_us;
+
+	struct workers *workers;
+	struct reactors *reactors;
+	struct log_manager *logs;
+	int state_dir_fd; /* the first log directory: our own small files */
+	bool logs_loaded;
+	_Atomic bool all_loaded;
+
+	struct zk_tree *tree; /* --standalone */
+	struct zk *zk;        /* until the controller takes it over */
+	bool controller_has_zk;
+	struct broker_registration registration;
+	_Atomic int64_t epoch;
+	int64_t last_session_id;
+	struct config_changes changes;
+	struct properties dynamic_default, dynamic_broker; /* the controller's thread */
+
+	struct metadata *metadata;
+	struct topic_configs *topic_configs;
+	struct replica_manager *replicas;
+	struct controller *controller;
+	bool controller_runs;
+	struct producer_ids *producer_ids;
+	struct rpc_client *producer_ids_rpc; /* to the controller; reactor 0's */
+	int32_t producer_ids_rpc_to;         /* its broker, -1: none */
+	struct api *api;
+
+	struct endpoints endpoints, advertised;
+	const struct endpoint *inter_broker; /* in advertised */
+	struct connection_limits *limits;
+	struct request_memory *memory;
+	struct net_handler handler;
+	struct broker_listener *listeners; /* one for each endpoint */
+	SSL_CTX *client_tls;               /* to other brokers */
+	bool verify_host;
+	struct http_server *http;
+	SSL_CTX *http_tls;
+	_Atomic bool ready;
+};
+
+/* Each logs what went wrong. */
+MUST_CHECK int broker_open_zk(struct broker *b);
+MUST_CHECK int broker_establish_identity(struct broker *b);
+MUST_CHECK int broker_register(struct broker *b, struct zk *zk);
+MUST_CHECK int broker_parse_listeners(struct broker *b);
+MUST_CHECK int broker_open_listeners(struct broker *b);
+MUST_CHECK int broker_open_http(struct broker *b);
+void broker_close_listeners(struct broker *b);
+MUST_CHECK int broker_read_configs(struct broker *b);
+void broker_on_watch(void *arg, struct zk *zk, enum zk_watch_type type, const char *path);
+void broker_config_changed(void *arg, struct zk *zk, const char *entity);
+void broker_configure_log(void *arg, const char *topic, struct log_config *config);
+void broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now);
+void broker_ask_producer_ids(void *arg, struct producer_ids *pids);
+void broker_close_producer_ids(struct broker *b);
+struct broker_conf *broker_conf_with(struct broker *b);
+
+static inline const struct broker_conf *
+broker_conf_of(struct broker *b)
+{
+	return conf_store_get(&b->conf_store);
+}
+
+#endif

@@ -85,10 +85,12 @@ lock_acquire(struct lock *lock)
 void
 lock_release(struct lock *lock)
 {
-	int st = pthread_mutex_unlock(&lock->mutex);
+	int st;
 
-	assert(st == 0);
+	/* Once it is free, whoever waited may have freed its memory. */
 	note_release(lock->rank);
+	st = pthread_mutex_unlock(&lock->mutex);
+	assert(st == 0);
 }
 
 void

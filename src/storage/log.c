@@ -392,6 +392,8 @@ void
 log_set_end_offset_locked(struct log *log, int64_t end_offset)
 {
 	atomic_store_explicit(&log->log_end_offset, end_offset, memory_order_release);
+	if (atomic_load(&log->flushed_offset) > end_offset)
+		atomic_store(&log->flushed_offset, end_offset);
 	if (atomic_load(&log->recovery_point) > end_offset) {
 		atomic_store(&log->recovery_point, end_offset);
 		atomic_store(&log->dir->recovery_points_changed, true);
@@ -407,10 +409,6 @@ log_set_start_offset_locked(struct log *log, int64_t offset)
 {
 	atomic_store_explicit(&log->log_start_offset, offset, memory_order_release);
 	atomic_store(&log->dir->log_starts_changed, true);
-	if (atomic_load(&log->recovery_point) < offset) {
-		atomic_store(&log->recovery_point, offset);
-		atomic_store(&log->dir->recovery_points_changed, true);
-	}
 	if (atomic_load(&log->high_watermark) < offset)
 		log_set_high_watermark_locked(log, offset);
 	else
@@ -529,17 +527,15 @@ log_roll_locked(struct log *log, int64_t base_offset)
 int
 log_roll(struct log *log)
 {
-	int64_t base_offset;
 	int st = log_check_usable(log);
 
 	if (st != 0)
 		return st;
 	lock_acquire(&log->lock);
 	st = log_roll_locked(log, 0);
-	base_offset = log_active_locked(log)->base_offset;
 	lock_release(&log->lock);
 	if (st == 0)
-		log_flush_async(log, base_offset, NULL, NULL);
+		log_flush_fully_async(log);
 	return log_judge(log, st, "rolling a segment");
 }
 
@@ -790,10 +786,7 @@ log_close(struct log *log, bool clean)
 	if (clean && log_check_usable(log) == 0) {
 		st = seal_for_close(log);
 		if (st == 0)
-			st = log_flush(log, log_end_offset(log));
-		/* The active segment's indexes are not part of a flush. */
-		if (st == 0)
-			st = segment_sync(log_active_locked(log));
+			st = log_flush_fully(log);
 		st = log_judge(log, st, "closing a log");
 	}
 	atomic_store(&log->gone, true);

@@ -62,7 +62,7 @@ int64_t log_start_offset(const struct log *log);
 int64_t log_end_offset(const struct log *log);
 int64_t log_high_watermark(const struct log *log);
 int64_t log_last_stable_offset(const struct log *log);
-/* First offset that is not known to be on the disk. */
+/* Below it everything is known to be on the disk, indexes included. */
 int64_t log_recovery_point(const struct log *log);
 /* Bytes and number of segments, for metrics and DescribeLogDirs. */
 int64_t log_size_bytes(const struct log *log);
@@ -293,8 +293,9 @@ MUST_CHECK int log_flush(struct log *log, int64_t offset);
 typedef void log_flushed_fn(void *arg, int status);
 
 /*
- * The same without waiting: fn is called once, on a worker's thread (or before return when there is
- * nothing to flush), with 0 or -errno. Callers that come while a flush runs share the next one.
+ * The same without waiting: fn (may be NULL) is called once, on a worker's thread (or before return
+ * when there is nothing to flush), without a lock held, with the status. Callers that come while a
+ * flush runs share the next one.
  */
 void log_flush_async(struct log *log, int64_t offset, log_flushed_fn *fn, void *arg);
 

@@ -102,7 +102,7 @@ log_update_producers_locked(struct log *log, struct segment *index,
 static void
 fill_result(struct log *log, const struct appending *a, struct log_append_result *ret)
 {
-	int64_t unflushed = a->last_offset + 1 - atomic_load(&log->recovery_point);
+	int64_t unflushed = a->last_offset + 1 - atomic_load(&log->flushed_offset);
 
 	*ret = (struct log_append_result){
 	    .first_offset = a->first_offset,
@@ -161,16 +161,16 @@ remember_batch(struct log *log, const struct appending *a)
 }
 
 /*
- * The part under the lock. ret_rolled_at: where a new segment began, or -1: what is before it
- * should be flushed.
+ * The part under the lock. ret_rolled: set when a new segment began: what is before it should be
+ * flushed.
  */
 static int
 append_locked(struct log *log, const struct log_append *append, struct validated_batch *batch,
-	      int64_t now_ms, struct log_append_result *ret_result, int64_t *ret_rolled_at)
+	      int64_t now_ms, struct log_append_result *ret_result, bool *ret_rolled)
 {
 	struct producer_batch earlier;
 	struct appending a;
-	bool duplicate, rolled;
+	bool duplicate;
 	int st;
 
 	a.first_offset = atomic_load(&log->log_end_offset);
@@ -190,11 +190,9 @@ append_locked(struct log *log, const struct log_append *append, struct validated
 	if (st == 0)
 		st = log_write_epochs_locked(log);
 	if (st == 0)
-		st = maybe_roll(log, &a, &rolled);
+		st = maybe_roll(log, &a, ret_rolled);
 	if (st != 0)
 		return st;
-	if (rolled)
-		*ret_rolled_at = log_active_locked(log)->base_offset;
 	st = check_producer(log, append, &batch->header, &duplicate, &earlier);
 	if (st != 0)
 		return st;
@@ -223,7 +221,7 @@ static int
 append_validated(struct log *log, const struct log_append *append, struct validated_batch *batch,
 		 int64_t now_ms, struct log_append_result *ret_result)
 {
-	int64_t rolled_at = -1;
+	bool rolled = false;
 	int st;
 
 	if (batch->len > (size_t)log_config_now(log)->segment_bytes)
@@ -231,10 +229,10 @@ append_validated(struct log *log, const struct log_append *append, struct valida
 	lock_acquire(&log->lock);
 	st = log_check_usable(log);
 	if (st == 0)
-		st = append_locked(log, append, batch, now_ms, ret_result, &rolled_at);
+		st = append_locked(log, append, batch, now_ms, ret_result, &rolled);
 	st = leave(log, st, "appending");
-	if (rolled_at >= 0)
-		log_flush_async(log, rolled_at, NULL, NULL);
+	if (rolled)
+		log_flush_fully_async(log);
 	return st;
 }
 
@@ -358,9 +356,8 @@ update_from_leader(struct log *log, struct slice records)
 
 static int
 append_from_leader_locked(struct log *log, struct appending *a,
-			  struct log_append_result *ret_result, int64_t *ret_rolled_at)
+			  struct log_append_result *ret_result, bool *ret_rolled)
 {
-	bool rolled;
 	int st;
 
 	if (a->first_offset < atomic_load(&log->log_end_offset))
@@ -370,11 +367,9 @@ append_from_leader_locked(struct log *log, struct appending *a,
 	a->now_ms = env_now_ms(log_env(log));
 	st = assign_epochs(log, a->chunk.bytes);
 	if (st == 0)
-		st = maybe_roll(log, a, &rolled);
+		st = maybe_roll(log, a, ret_rolled);
 	if (st != 0)
 		return st;
-	if (rolled)
-		*ret_rolled_at = log_active_locked(log)->base_offset;
 	st = write_locked(log, a);
 	if (st != 0)
 		return st;
@@ -389,7 +384,7 @@ int
 log_append_as_follower(struct log *log, struct slice records, struct log_append_result *ret_result)
 {
 	struct appending a;
-	int64_t rolled_at = -1;
+	bool rolled = false;
 	int st = log_check_usable(log);
 
 	if (st == 0)
@@ -410,9 +405,9 @@ log_append_as_follower(struct log *log, struct slice records, struct log_append_
 	lock_acquire(&log->lock);
 	st = log_check_usable(log);
 	if (st == 0)
-		st = append_from_leader_locked(log, &a, ret_result, &rolled_at);
+		st = append_from_leader_locked(log, &a, ret_result, &rolled);
 	st = leave(log, st, "appending from the leader");
-	if (rolled_at >= 0)
-		log_flush_async(log, rolled_at, NULL, NULL);
+	if (rolled)
+		log_flush_fully_async(log);
 	return st;
 }

@@ -17,6 +17,7 @@
 struct log_dir;
 
 typedef void log_dir_failed_fn(void *arg, struct log_dir *dir, int error);
+typedef void log_dir_lowered_fn(void *arg);
 
 struct log_metrics {
 	struct metric *appended_bytes;
@@ -42,6 +43,11 @@ struct log_context {
 	struct trash *trash;
 	struct workers *workers;       /* for flushes that nobody waits for */
 	log_dir_failed_fn *dir_failed; /* may be NULL; called once per directory, without a lock */
+	/*
+	 * A recovery point went down: the checkpoint, which promises more now than is so, should be
+	 * written soon. May be NULL; without a lock.
+	 */
+	log_dir_lowered_fn *recovery_point_lowered;
 	void *arg;
 	struct log_metrics metrics;
 	struct log_jobs *jobs;

@@ -10,14 +10,15 @@
 /*
  * Group commit: at most one flush round of a log runs at a time. Whoever wants an offset on the
  * disk queues; if no round runs, he (or a worker) runs rounds until the queue is empty. A round
- * takes the queue as it is, flushes up to the log end offset of that moment, moves the recovery
- * point and calls those whose offset is covered: so everyone who came during a round shares the
- * next one.
+ * takes the queue as it is, flushes up to the log end offset of that moment and calls everyone in
+ * it: so all who came during a round share the next one.
  *
- * A round fsyncs, in this order: every file of segments that do not grow any more and end above the
- * recovery point, the active segment's log and transaction index (the other indexes can be rebuilt
- * from there on), the leader epochs, and the directory when files came. Then the recovery point may
- * move: storage-format, section 10.6.
+ * A round fsyncs what cannot be had again: the logs and transaction indexes of the segments that
+ * are not flushed, the leader epochs, and the directory when files came. That is one fsync as a
+ * rule, and moves flushed_offset, which waiters wait for. A full round, which is asked for at a
+ * roll, in the background and at a stop, also writes and fsyncs the other indexes, and only then
+ * the recovery point moves: below it a start trusts the indexes without a look. Storage-format,
+ * section 10.6.
  */
 
 /* A quiet log gives back its tails and recent batches after this long without an append. */
@@ -31,8 +32,8 @@ struct flush_round {
 	uint32_t count;
 	int64_t end_offset;
 	int64_t appended_bytes;
-	uint32_t truncations;
-	bool active; /* the last of segments grows */
+	uint32_t end_cuts;
+	bool full; /* the indexes too */
 	bool sync_epochs;
 	bool sync_dir;
 };
@@ -41,28 +42,35 @@ struct flush_round {
 static int
 begin_round_locked(struct log *log, struct flush_round *r)
 {
-	int64_t from = log_floor_segment_locked(log, atomic_load(&log->recovery_point));
-	uint32_t first = from < 0 ? 0 : (uint32_t)from;
+	bool full = log->full_flush_wanted;
+	int64_t from = full ? atomic_load(&log->recovery_point) : atomic_load(&log->flushed_offset);
+	int64_t at = log_floor_segment_locked(log, from);
+	uint32_t first = at < 0 ? 0 : (uint32_t)at;
+	int st = 0;
 
 	*r = (struct flush_round){
 	    .waiters = log->flush_queue,
 	    .end_offset = atomic_load(&log->log_end_offset),
 	    .appended_bytes = log->appended_bytes,
-	    .truncations = log->truncations,
-	    .active = true,
+	    .end_cuts = log->end_cuts,
+	    .full = full,
 	    .sync_epochs = log->epochs_unsynced,
 	    .sync_dir = log->dir_unsynced,
 	};
 	log->flush_queue = NULL;
+	log->full_flush_wanted = false;
 	r->segments = calloc(log->segment_count - first, sizeof(struct segment *));
 	if (r->segments == NULL)
 		return -ENOMEM;
+	if (full)
+		st = segment_write_tails(log_active_locked(log), false);
 	for (uint32_t i = first; i < log->segment_count; i++)
 		r->segments[r->count++] = segment_get(log->segments[i]);
 	log->epochs_unsynced = false;
 	log->dir_unsynced = false;
-	log->dirty_since_ms = 0;
-	return 0;
+	if (full)
+		log->dirty_since_ms = 0;
+	return st;
 }
 
 static int
@@ -87,9 +95,7 @@ run_round(struct log *log, const struct flush_round *r)
 	int st = 0;
 
 	for (uint32_t i = 0; i < r->count && st == 0; i++) {
-		bool grows = r->active && i + 1 == r->count;
-
-		st = grows ? segment_sync_growing(r->segments[i]) : segment_sync(r->segments[i]);
+		st = r->full ? segment_sync(r->segments[i]) : segment_sync_data(r->segments[i]);
 		/* Retention may have taken it away meanwhile: then it need not be on the disk. */
 		if (st == -ENOENT && r->segments[i]->stage != LOG_FILE_PLAIN)
 			st = 0;
@@ -109,17 +115,21 @@ run_round(struct log *log, const struct flush_round *r)
 static void
 end_round_locked(struct log *log, const struct flush_round *r, int st)
 {
-	int64_t end = atomic_load(&log->log_end_offset);
-	int64_t point = r->end_offset < end ? r->end_offset : end;
-
 	if (st != 0) {
 		log->epochs_unsynced |= r->sync_epochs;
 		log->dir_unsynced |= r->sync_dir;
+		log->full_flush_wanted |= r->full;
 		if (log->dirty_since_ms == 0)
 			log->dirty_since_ms = env_monotonic_ms(log_env(log));
-	} else if (r->truncations == log->truncations &&
-		   point > atomic_load(&log->recovery_point)) {
-		atomic_store_explicit(&log->recovery_point, point, memory_order_release);
+		return;
+	}
+	/* What was flushed may have been cut off meanwhile, and something else written there. */
+	if (r->end_cuts != log->end_cuts)
+		return;
+	if (r->end_offset > atomic_load(&log->flushed_offset))
+		atomic_store_explicit(&log->flushed_offset, r->end_offset, memory_order_release);
+	if (r->full && r->end_offset > atomic_load(&log->recovery_point)) {
+		atomic_store_explicit(&log->recovery_point, r->end_offset, memory_order_release);
 		atomic_store(&log->dir->recovery_points_changed, true);
 		log->flushed_bytes = r->appended_bytes;
 	}
@@ -171,7 +181,7 @@ run_rounds(struct log *log)
 		/* ENOSPC or its like at an fsync: the data may be gone, as after EIO. */
 		if (st == -ENOSPC || st == -EDQUOT)
 			st = -EIO;
-		more = log->flush_queue != NULL;
+		more = log->flush_queue != NULL || (st == 0 && log->full_flush_wanted);
 		log->flushing = more;
 		pthread_cond_broadcast(&log->flushed);
 		lock_release(&log->lock);
@@ -195,6 +205,12 @@ flush_job(void *arg)
 	log_jobs_end(jobs);
 }
 
+static int64_t
+flushed_offset(const struct log *log)
+{
+	return atomic_load_explicit(&((struct log *)log)->flushed_offset, memory_order_acquire);
+}
+
 void
 log_flush_async(struct log *log, int64_t offset, log_flushed_fn *fn, void *arg)
 {
@@ -202,7 +218,7 @@ log_flush_async(struct log *log, int64_t offset, log_flushed_fn *fn, void *arg)
 	bool start;
 	int st = log_check_usable(log);
 
-	if (st != 0 || offset <= log_recovery_point(log)) {
+	if (st != 0 || offset <= flushed_offset(log)) {
 		if (fn != NULL)
 			fn(arg, st);
 		return;
@@ -213,7 +229,7 @@ log_flush_async(struct log *log, int64_t offset, log_flushed_fn *fn, void *arg)
 			fn(arg, -ENOMEM);
 		return;
 	}
-	*w = (struct flush_waiter){.offset = offset, .fn = fn, .arg = arg};
+	*w = (struct flush_waiter){.fn = fn, .arg = arg};
 	lock_acquire(&log->lock);
 	w->next = log->flush_queue;
 	log->flush_queue = w;
@@ -224,8 +240,23 @@ log_flush_async(struct log *log, int64_t offset, log_flushed_fn *fn, void *arg)
 		log_jobs_submit(log->dir->ctx, flush_job, log_get(log));
 }
 
-int
-log_flush(struct log *log, int64_t offset)
+void
+log_flush_fully_async(struct log *log)
+{
+	bool start;
+
+	lock_acquire(&log->lock);
+	log->full_flush_wanted = true;
+	start = !log->flushing;
+	log->flushing = true;
+	lock_release(&log->lock);
+	if (start)
+		log_jobs_submit(log->dir->ctx, flush_job, log_get(log));
+}
+
+/* Waits until it is covered, or runs the rounds itself. */
+static int
+flush_to(struct log *log, _Atomic int64_t *covered, int64_t offset, bool full)
 {
 	bool run = false;
 	int st;
@@ -233,8 +264,9 @@ log_flush(struct log *log, int64_t offset)
 	lock_acquire(&log->lock);
 	for (;;) {
 		st = log_check_usable(log);
-		if (st != 0 || atomic_load(&log->recovery_point) >= offset)
+		if (st != 0 || atomic_load(covered) >= offset)
 			break;
+		log->full_flush_wanted |= full;
 		run = !log->flushing;
 		if (run) {
 			log->flushing = true;
@@ -244,6 +276,18 @@ log_flush(struct log *log, int64_t offset)
 	}
 	lock_release(&log->lock);
 	return run ? run_rounds(log) : st;
+}
+
+int
+log_flush(struct log *log, int64_t offset)
+{
+	return flush_to(log, &log->flushed_offset, offset, false);
+}
+
+int
+log_flush_fully(struct log *log)
+{
+	return flush_to(log, &log->recovery_point, log_end_offset(log), true);
 }
 
 /* ---- in the background ---- */
@@ -305,5 +349,5 @@ log_background_flush(struct log *log)
 	if (st == -ENOSPC || st == -EDQUOT)
 		st = 0;
 	if (log_judge(log, st, "writing index entries") == 0 && dirty)
-		log_flush_async(log, log_end_offset(log), NULL, NULL);
+		log_flush_fully_async(log);
 }

@@ -40,7 +40,6 @@ struct recent_batches {
 
 struct flush_waiter {
 	struct flush_waiter *next;
-	int64_t offset;
 	log_flushed_fn *fn;
 	void *arg;
 };
@@ -71,7 +70,8 @@ struct log {
 	_Atomic int64_t high_watermark;
 	_Atomic int64_t log_end_offset;
 	_Atomic int64_t last_stable_offset;
-	_Atomic int64_t recovery_point;
+	_Atomic int64_t recovery_point; /* below it all is on the disk, indexes too */
+	_Atomic int64_t flushed_offset; /* below it all is on the disk that cannot be had again */
 	_Atomic int64_t size_bytes;
 
 	struct lock lock;          /* LOCK_LOG: all below */
@@ -79,6 +79,7 @@ struct log {
 	uint32_t segment_count;
 	uint32_t segment_cap;
 	uint32_t truncations;          /* how often what was there has changed under readers */
+	uint32_t end_cuts;             /* how often the end was cut off, under a flush */
 	struct recent_batches *recent; /* NULL when quiet */
 	struct leader_epochs epochs;
 	struct producer_state producers;
@@ -89,6 +90,7 @@ struct log {
 	bool epochs_unsynced;    /* leader-epoch-checkpoint was written and not fsynced */
 	bool dir_unsynced;       /* files came since the directory was fsynced */
 	bool flushing;           /* a flush round runs */
+	bool full_flush_wanted;  /* the next round is a full one */
 	bool cleaning;           /* the cleaner works on it */
 	bool high_watermark_set; /* by the partition: not just what a load begins with */
 	bool uncleanable;        /* cleaning failed: not again until restart */
@@ -184,6 +186,10 @@ MUST_CHECK int log_update_producers_locked(struct log *log, struct segment *inde
 					   const struct record_batch *batch, int64_t base_offset);
 
 /* ---- log_flush.c ---- */
+
+/* Everything written so far, with the indexes; the recovery point follows. */
+MUST_CHECK int log_flush_fully(struct log *log);
+void log_flush_fully_async(struct log *log);
 
 /* Writes tails and snapshot that a quiet log still holds in memory; flushes what waits too long. */
 struct log_tick {

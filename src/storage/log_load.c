@@ -220,6 +220,29 @@ reset_indexes(struct segment *seg)
 	return st;
 }
 
+/* Does every entry of the time index lie above the one before? */
+static int
+check_times(struct segment *seg, bool *ret_valid)
+{
+	uint32_t count = index_file_count(&seg->times.entries);
+	struct timestamp_offset last = {-1, seg->base_offset};
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct timestamp_offset entry;
+		int st = time_index_read(&seg->times, i, &entry);
+
+		if (st != 0)
+			return st;
+		if (entry.timestamp_ms <= last.timestamp_ms || entry.offset < last.offset) {
+			*ret_valid = false;
+			return 0;
+		}
+		last = entry;
+	}
+	*ret_valid = true;
+	return 0;
+}
+
 /* Does every entry lie above the one before, in offset and position, and within the file? */
 static int
 check_entries(struct segment *seg, bool *ret_valid)
@@ -290,6 +313,8 @@ plan_segment(struct segment *seg, int64_t trusted_offset, struct verify_from *re
 			st = time_index_truncate_to(&seg->times, trusted_offset);
 		if (st == 0)
 			st = check_entries(seg, &valid);
+		if (st == 0 && valid)
+			st = check_times(seg, &valid);
 	}
 	if (st == 0)
 		st = offset_index_last(&seg->offsets, &last);
@@ -441,7 +466,12 @@ cut_here(struct loader *l, uint32_t i, int32_t pos)
 		later_bytes += segment_size(log->segments[k]);
 	if (l->end_offset < seg->base_offset)
 		l->end_offset = seg->base_offset;
-	if (later_bytes > 0 || valid_batch_follows(l, seg, pos))
+	if (bytes == 0)
+		diag_error(DIAG_STORAGE, "a segment has lost its end: what follows is cut off",
+			   "partition=%s segment=%" PRId64 " next_offset=%" PRId64
+			   " later_segments=%" PRIu32 " later_bytes=%" PRId64,
+			   log->name, seg->base_offset, l->end_offset, later, later_bytes);
+	else if (later_bytes > 0 || valid_batch_follows(l, seg, pos))
 		diag_error(
 		    DIAG_STORAGE, "corrupt batch in the middle of a log: the rest is cut off",
 		    "partition=%s segment=%" PRId64 " position=%" PRId32 " next_offset=%" PRId64
@@ -460,6 +490,21 @@ cut_here(struct loader *l, uint32_t i, int32_t pos)
 		st = segment_truncate_at(seg, pos, l->end_offset);
 	atomic_fetch_sub(&log->size_bytes, bytes);
 	return st;
+}
+
+/*
+ * After a loss of power a segment may have lost its end, at a batch's end as it happens, and the
+ * next one not its start. Only compaction leaves such gaps otherwise.
+ */
+static bool
+lost_its_end(const struct loader *l, uint32_t i)
+{
+	const struct log *log = l->log;
+
+	return !l->load->clean && !l->load->same_boot && i >= l->unsynced &&
+	       i + 1 < log->segment_count &&
+	       (l->load->config.cleanup_policy & LOG_CLEANUP_COMPACT) == 0 &&
+	       l->end_offset < log->segments[i + 1]->base_offset;
 }
 
 /* Walks segment i from `pos` on; batches below `offset` are counted in already. */
@@ -488,7 +533,7 @@ scan_segment(struct loader *l, uint32_t i, int64_t pos, int64_t offset,
 	}
 	if (st != 0 && st != -ENODATA && st != K_CORRUPT_MESSAGE)
 		return st;
-	if (scan.pos == segment_size(seg))
+	if (scan.pos == segment_size(seg) && !lost_its_end(l, i))
 		return 0;
 	if (l->load->clean && i < l->verify_segment) {
 		diag_error(DIAG_STORAGE, "corrupt batch in a log that was stopped cleanly",
@@ -526,7 +571,13 @@ load_segment(struct loader *l, uint32_t i, int64_t offset)
 		if (st == -ENODATA || st == K_CORRUPT_MESSAGE)
 			st = 0;
 	}
-	return st != 0 ? st : scan_segment(l, i, pos, offset, &from);
+	if (st == 0)
+		st = scan_segment(l, i, pos, offset, &from);
+	/* What was found for a segment that does not grow must reach its files. */
+	if (st == 0 && i >= l->verify_segment)
+		st = i + 1 < l->log->segment_count ? segment_seal(seg)
+						   : segment_write_tails(seg, true);
+	return st;
 }
 
 /* ---- producers ---- */
@@ -702,7 +753,8 @@ settle(struct loader *l)
 		point = end;
 	atomic_store(&log->log_start_offset, start);
 	atomic_store(&log->log_end_offset, end);
-	atomic_store(&log->recovery_point, point < start ? start : point);
+	atomic_store(&log->recovery_point, point);
+	atomic_store(&log->flushed_offset, point);
 	atomic_store(&log->high_watermark, start);
 	producer_state_set_end_offset(&log->producers, end);
 	producer_state_replicated(&log->producers, start);

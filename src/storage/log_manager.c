@@ -52,6 +52,12 @@ dir_failed(void *arg, struct log_dir *dir, int error)
 		lm->opt.callbacks.dir_failed(lm->opt.callback_arg, dir->path, error);
 }
 
+static void
+recovery_point_lowered(void *arg)
+{
+	log_manager_checkpoint_soon(arg, CHECKPOINT_DUE_RECOVERY);
+}
+
 /* Like mkdir -p. */
 static int
 make_dirs(struct env *env, const char *path)
@@ -227,6 +233,7 @@ init_manager(struct log_manager *lm, const struct log_manager_options *options)
 	lm->ctx.env = options->env;
 	lm->ctx.workers = options->workers;
 	lm->ctx.dir_failed = dir_failed;
+	lm->ctx.recovery_point_lowered = recovery_point_lowered;
 	lm->ctx.arg = lm;
 	lm->ctx.jobs = &lm->jobs;
 	lm->dirs = calloc(options->dir_count, sizeof(*lm->dirs));
@@ -406,6 +413,36 @@ log_manager_configure(struct log_manager *lm, const char *topic, struct log_conf
 		lm->opt.callbacks.configure(lm->opt.callback_arg, topic, ret_config);
 }
 
+/*
+ * Under the lock: takes the partition's lines out of the checkpoints. True when there were any:
+ * they tell of a log that is gone, and must not be found beside a new one of that name.
+ */
+static bool
+forget_lines(struct log_manager *lm, const char *topic, int32_t partition)
+{
+	bool any = false;
+	int64_t offset;
+
+	for (size_t i = 0; i < lm->dir_count; i++) {
+		struct managed_dir *md = &lm->dirs[i];
+
+		if (offset_table_get(&md->recovery_points, topic, partition, &offset) ||
+		    offset_table_get(&md->log_starts, topic, partition, &offset) ||
+		    offset_table_get(&md->high_watermarks, topic, partition, &offset))
+			md->lines_removed = true;
+		offset_table_remove(&md->recovery_points, topic, partition);
+		offset_table_remove(&md->log_starts, topic, partition);
+		offset_table_remove(&md->high_watermarks, topic, partition);
+		if (!md->lines_removed)
+			continue;
+		any |= !log_dir_is_offline(&md->dir);
+		atomic_store(&md->dir.recovery_points_changed, true);
+		atomic_store(&md->dir.log_starts_changed, true);
+		atomic_store(&md->dir.high_watermarks_changed, true);
+	}
+	return any;
+}
+
 int
 log_manager_get_or_create(struct log_manager *lm, const char *topic, int32_t partition,
 			  const struct uuid *topic_id, bool is_new, struct log **ret_log)
@@ -413,24 +450,25 @@ log_manager_get_or_create(struct log_manager *lm, const char *topic, int32_t par
 	struct log *log = log_manager_find(lm, topic, partition);
 	struct log_config config;
 	char name[NAME_MAX + 1];
+	bool stale;
 	int st = 0;
 
 	format_name(name, topic, partition);
-	if (log == NULL)
+	while (log == NULL && st == 0) {
 		log_manager_configure(lm, topic, &config);
-	lock_acquire(&lm->lock);
-	if (log == NULL) {
+		lock_acquire(&lm->lock);
+		stale = false;
 		log = map_get_text(&lm->logs, name);
 		if (log != NULL)
 			log_get(log);
+		else if (map_get_text(&lm->unready, name) != NULL)
+			st = lm->all_loaded ? K_KAFKA_STORAGE_ERROR : -EBUSY;
+		else if (!(stale = forget_lines(lm, topic, partition)))
+			st = create(lm, topic, partition, is_new, &config, &log);
+		lock_release(&lm->lock);
+		if (stale)
+			st = log_manager_write_checkpoints(lm, CHECKPOINT_DUE_ALL);
 	}
-	if (log != NULL)
-		st = 0;
-	else if (map_get_text(&lm->unready, name) != NULL)
-		st = lm->all_loaded ? K_KAFKA_STORAGE_ERROR : -EBUSY;
-	else
-		st = create(lm, topic, partition, is_new, &config, &log);
-	lock_release(&lm->lock);
 	for (size_t i = 0; i < lm->dir_count; i++)
 		log_dir_report(&lm->dirs[i].dir);
 	if (st == 0 && topic_id != NULL && !uuid_is_zero(topic_id)) {
@@ -447,7 +485,6 @@ int
 log_manager_delete(struct log_manager *lm, const char *topic, int32_t partition)
 {
 	char name[NAME_MAX + 1];
-	struct managed_dir *md;
 	struct log *log;
 	int st;
 
@@ -455,14 +492,10 @@ log_manager_delete(struct log_manager *lm, const char *topic, int32_t partition)
 	lock_acquire(&lm->lock);
 	log = map_remove_text(&lm->logs, name);
 	if (log != NULL) {
-		md = managed(lm, log->dir);
-		md->log_count--;
-		offset_table_remove(&md->recovery_points, topic, partition);
-		offset_table_remove(&md->log_starts, topic, partition);
-		offset_table_remove(&md->high_watermarks, topic, partition);
-		atomic_store(&md->dir.recovery_points_changed, true);
-		atomic_store(&md->dir.log_starts_changed, true);
-		atomic_store(&md->dir.high_watermarks_changed, true);
+		/* No checkpoint may put the lines back. */
+		atomic_store(&log->gone, true);
+		managed(lm, log->dir)->log_count--;
+		(void)forget_lines(lm, topic, partition);
 		metric_set(metrics_get(METRIC_LOG_COUNT, ""), (int64_t)lm->logs.count);
 	}
 	lock_release(&lm->lock);
@@ -471,6 +504,7 @@ log_manager_delete(struct log_manager *lm, const char *topic, int32_t partition)
 	diag_info(DIAG_STORAGE, "deleting log", "partition=%s dir=%s", name, log->dir->path);
 	st = log_delete(log);
 	log_put(log);
+	log_manager_checkpoint_soon(lm, CHECKPOINT_DUE_ALL);
 	return st;
 }
 
@@ -604,9 +638,8 @@ log_manager_close(struct log_manager *lm, bool clean)
 	log_jobs_wait(&lm->jobs);
 	metrics_remove_collectors(lm);
 	close_logs(lm, clean);
-	if (clean)
-		log_manager_write_checkpoints(lm, CHECKPOINT_DUE_RECOVERY | CHECKPOINT_DUE_STARTS |
-						      CHECKPOINT_DUE_HIGH_WATERMARKS);
+	if (clean && log_manager_write_checkpoints(lm, CHECKPOINT_DUE_ALL) != 0)
+		clean = false;
 	for (size_t i = 0; i < lm->dir_count && clean; i++) {
 		struct managed_dir *md = &lm->dirs[i];
 

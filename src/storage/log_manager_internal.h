@@ -24,7 +24,8 @@ struct managed_dir {
 	bool same_boot;   /* unclean, under this kernel */
 	bool failed_logs; /* some could not be loaded: no clean mark at the end */
 	/* Under the manager's lock. */
-	size_t log_count; /* for the choice of a directory */
+	bool lines_removed; /* of the checkpoints, and they are not written yet */
+	size_t log_count;   /* for the choice of a directory */
 	size_t to_load;
 	/*
 	 * What the checkpoints say, or will say when they are written next. Logs that could not be
@@ -69,6 +70,7 @@ struct log_manager {
 #define CHECKPOINT_DUE_RECOVERY 1u
 #define CHECKPOINT_DUE_STARTS 2u
 #define CHECKPOINT_DUE_HIGH_WATERMARKS 4u
+#define CHECKPOINT_DUE_ALL 7u
 
 /* All logs, each counted, to be given to log_manager_free_list(). Empty without memory. */
 struct log **log_manager_list(struct log_manager *lm, bool futures, size_t *ret_count);
@@ -78,8 +80,13 @@ void log_manager_free_list(struct log **logs, size_t count);
 void log_manager_configure(struct log_manager *lm, const char *topic,
 			   struct log_config *ret_config);
 
-/* Writes what has changed of `which`, of all directories that are online. */
-void log_manager_write_checkpoints(struct log_manager *lm, unsigned which);
+/*
+ * Writes what has changed of `which`, of all directories that are online. Returns the first error
+ * of those that stay online, which the next call tries again.
+ */
+int log_manager_write_checkpoints(struct log_manager *lm, unsigned which);
+/* The same by a worker, as soon as there is one. */
+void log_manager_checkpoint_soon(struct log_manager *lm, unsigned which);
 void log_manager_add_collectors(struct log_manager *lm);
 
 #endif

@@ -102,6 +102,7 @@ write_dir(struct log_manager *lm, struct managed_dir *md, struct log **logs, siz
 {
 	struct checkpoint_text texts[3];
 	size_t n = 0;
+	bool removed;
 	int st = 0;
 
 	lock_acquire(&lm->lock);
@@ -119,6 +120,9 @@ write_dir(struct log_manager *lm, struct managed_dir *md, struct log **logs, siz
 		format_table(&md->log_starts, CHECKPOINT_LOG_START, &texts[n++]);
 	if (which & CHECKPOINT_DUE_HIGH_WATERMARKS)
 		format_table(&md->high_watermarks, CHECKPOINT_HIGH_WATERMARK, &texts[n++]);
+	removed = which == CHECKPOINT_DUE_ALL && md->lines_removed;
+	if (removed)
+		md->lines_removed = false;
 	lock_release(&lm->lock);
 	for (size_t i = 0; i < n; i++) {
 		if (st == 0)
@@ -126,14 +130,20 @@ write_dir(struct log_manager *lm, struct managed_dir *md, struct log **logs, siz
 					      texts[i].count, &texts[i].lines, true);
 		buf_fini(&texts[i].lines);
 	}
+	if (st != 0 && removed) {
+		lock_acquire(&lm->lock);
+		md->lines_removed = true;
+		lock_release(&lm->lock);
+	}
 	return st;
 }
 
-void
+int
 log_manager_write_checkpoints(struct log_manager *lm, unsigned which)
 {
 	size_t count = 0;
 	struct log **logs = NULL;
+	int ret = 0;
 
 	for (size_t i = 0; i < lm->dir_count; i++) {
 		struct managed_dir *md = &lm->dirs[i];
@@ -150,13 +160,17 @@ log_manager_write_checkpoints(struct log_manager *lm, unsigned which)
 		st = write_dir(lm, md, logs, count, changed);
 		if (st != 0) {
 			restore_changes(md, changed);
-			if (log_dir_judge(&md->dir, st, "writing a checkpoint", "") < 0)
+			st = log_dir_judge(&md->dir, st, "writing a checkpoint", "");
+			if (st < 0)
 				diag_warn(DIAG_STORAGE, "checkpoint could not be written",
 					  "dir=%s error=%s", md->dir.path, strerror(-st));
+			if (st < 0 && ret == 0)
+				ret = st;
 			log_dir_report(&md->dir);
 		}
 	}
 	log_manager_free_list(logs, count);
+	return ret;
 }
 
 /* ---- tasks ---- */
@@ -266,6 +280,14 @@ start_task(struct log_manager *lm, enum log_task task)
 	log_jobs_submit(&lm->ctx, run_task, t);
 }
 
+void
+log_manager_checkpoint_soon(struct log_manager *lm, unsigned which)
+{
+	atomic_fetch_or(&lm->checkpoints_due, which);
+	if (!atomic_load(&lm->closing))
+		start_task(lm, TASK_CHECKPOINT);
+}
+
 /* True when *due_ms has come; moves it on. */
 static bool
 is_due(int64_t *due_ms, int64_t now_ms, int64_t interval_ms)
@@ -308,10 +330,8 @@ log_manager_tick(struct log_manager *lm, int64_t now_ms)
 		due |= CHECKPOINT_DUE_STARTS;
 	if (is_due(&lm->high_watermarks_due_ms, now_ms, lm->opt.high_watermark_checkpoint_ms))
 		due |= CHECKPOINT_DUE_HIGH_WATERMARKS;
-	if (due != 0) {
-		atomic_fetch_or(&lm->checkpoints_due, due);
+	if (atomic_fetch_or(&lm->checkpoints_due, due) != 0 || due != 0)
 		start_task(lm, TASK_CHECKPOINT);
-	}
 	start_task(lm, TASK_FLUSH);
 	if (trash_count(lm->ctx.trash) > 0)
 		start_task(lm, TASK_TRASH);

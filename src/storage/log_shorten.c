@@ -22,6 +22,19 @@ leave(struct log *log, int st, const char *doing)
 	return st == 0 ? 0 : log_judge(log, st, doing);
 }
 
+/* Like leave(), for what may have lowered the recovery point from `before`. */
+static int
+leave_shortened(struct log *log, int64_t before, int st, const char *doing)
+{
+	const struct log_context *ctx = log->dir->ctx;
+	bool lowered = atomic_load(&log->recovery_point) < before;
+
+	st = leave(log, st, doing);
+	if (lowered && ctx->recovery_point_lowered != NULL)
+		ctx->recovery_point_lowered(ctx->arg);
+	return st;
+}
+
 /* ---- at the end ---- */
 
 static int
@@ -39,6 +52,7 @@ truncate_fully_locked(struct log *log, int64_t offset)
 		st = log_remove_segments_locked(log, 0, log->segment_count);
 	if (st != 0)
 		return st;
+	log->end_cuts++;
 	producer_state_clear(&log->producers, offset);
 	free(log->recent);
 	log->recent = NULL;
@@ -54,6 +68,7 @@ truncate_fully_locked(struct log *log, int64_t offset)
 	atomic_store(&log->log_start_offset, offset);
 	atomic_store(&log->log_end_offset, offset);
 	atomic_store(&log->recovery_point, offset);
+	atomic_store(&log->flushed_offset, offset);
 	atomic_store(&log->dir->log_starts_changed, true);
 	atomic_store(&log->dir->recovery_points_changed, true);
 	log_set_high_watermark_locked(log, offset);
@@ -75,6 +90,7 @@ truncate_end_locked(struct log *log, int64_t offset)
 			return st;
 	}
 	log->truncations++;
+	log->end_cuts++;
 	free(log->recent);
 	log->recent = NULL;
 	st = segment_truncate_to(log_active_locked(log), offset, &bytes);
@@ -101,6 +117,7 @@ truncate_end_locked(struct log *log, int64_t offset)
 int
 log_truncate_to(struct log *log, int64_t offset)
 {
+	int64_t point = log_recovery_point(log);
 	int st = log_check_usable(log);
 
 	if (st != 0)
@@ -119,12 +136,13 @@ log_truncate_to(struct log *log, int64_t offset)
 		st = truncate_fully_locked(log, offset);
 	else
 		st = truncate_end_locked(log, offset);
-	return leave(log, st, "truncating");
+	return leave_shortened(log, point, st, "truncating");
 }
 
 int
 log_truncate_fully_and_start_at(struct log *log, int64_t offset)
 {
+	int64_t point = log_recovery_point(log);
 	int st = log_check_usable(log);
 
 	if (st != 0)
@@ -134,7 +152,7 @@ log_truncate_fully_and_start_at(struct log *log, int64_t offset)
 	diag_info(DIAG_STORAGE, "starting log anew", "partition=%s at=%" PRId64, log->name, offset);
 	lock_acquire(&log->lock);
 	st = truncate_fully_locked(log, offset);
-	return leave(log, st, "starting a log anew");
+	return leave_shortened(log, point, st, "starting a log anew");
 }
 
 /* ---- at the start ---- */

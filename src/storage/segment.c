@@ -397,7 +397,7 @@ segment_add_aborted_txn(struct segment *seg, const struct aborted_txn *txn)
 }
 
 int
-segment_sync_growing(struct segment *seg)
+segment_sync_data(struct segment *seg)
 {
 	int st = log_file_sync(seg->log);
 
@@ -412,7 +412,7 @@ segment_sync_growing(struct segment *seg)
 int
 segment_sync(struct segment *seg)
 {
-	int st = segment_sync_growing(seg);
+	int st = segment_sync_data(seg);
 
 	if (st == 0)
 		st = log_file_sync(seg->offsets.entries.file);

@@ -109,7 +109,7 @@ MUST_CHECK int segment_write_tails(struct segment *seg, bool release);
 /*
  * Fsyncs what cannot be had again from elsewhere: the log and the transaction index. Needs no lock.
  */
-MUST_CHECK int segment_sync_growing(struct segment *seg);
+MUST_CHECK int segment_sync_data(struct segment *seg);
 /* Fsyncs all its files. The tails must have been written; needs no lock. */
 MUST_CHECK int segment_sync(struct segment *seg);
 

@@ -1,0 +1,309 @@
+"""What the cluster tests stand on: real ZooKeeper servers, real brokers, free loopback ports.
+
+Everything lives in a temporary folder of its own test and is ended with it. Nothing sleeps for a
+fixed time: wait_until() waits for a condition and says what it waited for when it does not come.
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(os.environ.get("KLAMM_BUILD", Path(__file__).resolve().parents[2]))
+ZOOKEEPER_CLASSPATH = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
+START_TIMEOUT_S = 30
+
+
+def free_port():
+    """A port that nobody listens on, below the kernel's range for outgoing connections."""
+    while True:
+        port = 10240 + int.from_bytes(os.urandom(2), "big") % 20000
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def wait_until(condition, what, timeout_s=START_TIMEOUT_S):
+    """Returns the first true value of condition(); fails naming `what` when time is up."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
+        time.sleep(0.02)
+
+
+class Process:
+    """One child with its output in a file; ended by pid."""
+
+    def __init__(self, args, log, env=None):
+        self.log = Path(log)
+        self.out = open(self.log, "ab")
+        self.child = subprocess.Popen(
+            [str(a) for a in args], stdout=self.out, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, env=env)
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def running(self):
+        return self.child.poll() is None
+
+    def send(self, number):
+        if self.running():
+            self.child.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM, timeout_s=30):
+        self.send(number)
+        try:
+            self.child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+            raise AssertionError(f"{self.log.name}: did not stop within {timeout_s} s")
+        finally:
+            self.out.close()
+        return self.child.returncode
+
+
+class ZooKeeper:
+    """One standalone server."""
+
+    def __init__(self, path, tick_ms=500):
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.tick_ms = tick_ms
+        self.process = None
+        self.start()
+
+    @property
+    def connect(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        config = self.path / "zoo.cfg"
+        config.write_text(
+            f"tickTime={self.tick_ms}\ninitLimit=10\nsyncLimit=5\ndataDir={self.path}/data\n"
+            f"clientPort={self.port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"
+            "4lw.commands.whitelist=*\nmaxClientCnxns=0\n")
+        (self.path / "data").mkdir(exist_ok=True)
+        self.process = Process(
+            ["java", "-Xmx128m", "-cp", ZOOKEEPER_CLASSPATH,
+             "org.apache.zookeeper.server.quorum.QuorumPeerMain", config],
+            self.path / "zookeeper.log")
+        wait_until(lambda: "Mode:" in self.four_letters("srvr"), "ZooKeeper serves")
+
+    def four_letters(self, word):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as s:
+                s.sendall(word.encode())
+                answer = b""
+                while chunk := s.recv(4096):
+                    answer += chunk
+                return answer.decode(errors="replace")
+        except OSError:
+            return ""
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process is not None:
+            self.process.stop(number)
+            self.process = None
+
+
+class Broker:
+    """One klammd with a data directory that outlives its restarts."""
+
+    def __init__(self, path, broker_id=0, zookeeper=None, config=None, listeners=None):
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.data = self.path / "data"
+        self.id = broker_id
+        self.port = free_port()
+        self.http_port = free_port()
+        self.process = None
+        settings = {
+            "broker.id": broker_id,
+            "listeners": listeners or f"PLAINTEXT://127.0.0.1:{self.port}",
+            "log.dirs": self.data,
+            "klamm.http.listeners": f"http://127.0.0.1:{self.http_port}",
+            "log.initial.task.delay.ms": 100,
+            "zookeeper.session.timeout.ms": 6000,
+        }
+        if zookeeper is not None:
+            settings["zookeeper.connect"] = zookeeper
+        else:
+            settings["klamm.standalone"] = "true"
+        settings.update(config or {})
+        self.settings = settings
+
+    @property
+    def bootstrap(self):
+        return f"127.0.0.1:{self.port}"
+
+    def write_config(self):
+        file = self.path / "server.properties"
+        file.write_text("".join(f"{k}={v}\n" for k, v in self.settings.items()))
+        return file
+
+    def start(self, wait=True):
+        self.process = Process([BUILD / "klammd", self.write_config()], self.path / "klammd.log")
+        if wait:
+            wait_until(lambda: self.is_ready() or not self.process.running(),
+                       f"broker {self.id} is ready")
+            assert self.process.running(), self.log()
+        return self
+
+    def is_ready(self):
+        return self.get("/readyz")[0] == 200
+
+    def get(self, path):
+        """(status, text) of a page of the HTTP listener; status 0 when it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as r:
+                return r.status, r.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name):
+        """The value of the first sample whose name and labels begin with `name`."""
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith(name):
+                return float(line.rsplit(" ", 1)[1])
+        return None
+
+    def log(self):
+        return self.process.text() if self.process else (self.path / "klammd.log").read_text()
+
+    def errors(self):
+        return [l for l in self.log().splitlines() if re.match(r"\S+Z ERROR ", l)]
+
+    def kill(self):
+        self.process.stop(signal.SIGKILL)
+
+    def stop(self):
+        code = self.process.stop()
+        assert code == 0, self.log()
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def rss_kib(self):
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1])
+        return 0
+
+    def klamm(self, *args, input=None, timeout_s=60):
+        """Runs the built klamm command against this broker."""
+        env = dict(os.environ, KLAMM_BOOTSTRAP_SERVER=self.bootstrap)
+        return subprocess.run([str(BUILD / "klamm"), *map(str, args)], input=input, env=env,
+                              capture_output=True, text=True, timeout=timeout_s)
+
+
+class Cluster:
+    """Brokers behind one ZooKeeper."""
+
+    def __init__(self, path, count, config=None, zookeeper=None, chroot=""):
+        self.path = Path(path)
+        self.zookeeper = zookeeper or ZooKeeper(self.path / "zookeeper")
+        self.chroot = chroot
+        self.brokers = [Broker(self.path / f"broker{i}", i, self.zookeeper.connect + chroot, config)
+                        for i in range(1, count + 1)]
+
+    def start(self):
+        for broker in self.brokers:
+            broker.start()
+        return self
+
+    @property
+    def bootstrap(self):
+        return ",".join(b.bootstrap for b in self.brokers)
+
+    def stop(self):
+        for broker in self.brokers:
+            if broker.process is not None and broker.process.running():
+                broker.process.stop(signal.SIGKILL)
+        self.zookeeper.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def standalone(tmp_path):
+    """One broker without an ensemble."""
+    broker = Broker(tmp_path / "broker").start()
+    yield broker
+    if broker.process.running():
+        broker.process.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def make_broker(tmp_path):
+    """Makes brokers without an ensemble, with settings of the test's own."""
+    made = []
+
+    def make(config=None, **more):
+        broker = Broker(tmp_path / f"broker{len(made)}", config=config, **more)
+        made.append(broker)
+        return broker
+
+    yield make
+    for broker in made:
+        if broker.process is not None and broker.process.running():
+            broker.process.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def zookeeper(tmp_path_factory):
+    """One ZooKeeper for all tests; each takes a chroot of its own."""
+    server = ZooKeeper(tmp_path_factory.mktemp("zookeeper"))
+    yield server
+    server.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def cluster(tmp_path, zookeeper):
+    """One broker in a chroot of the shared ZooKeeper."""
+    c = Cluster(tmp_path, 1, zookeeper=zookeeper, chroot=f"/{tmp_path.name}").start()
+    yield c
+    for broker in c.brokers:
+        if broker.process is not None and broker.process.running():
+            broker.process.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def cluster3(tmp_path, zookeeper):
+    """Three brokers in a chroot of the shared ZooKeeper."""
+    c = Cluster(tmp_path, 3, zookeeper=zookeeper, chroot=f"/{tmp_path.name}").start()
+    yield c
+    for broker in c.brokers:
+        if broker.process is not None and broker.process.running():
+            broker.process.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """A development authority and a certificate for localhost: paths by name."""
+    path = tmp_path_factory.mktemp("certificates")
+    script = Path(__file__).resolve().parents[2] / "etc" / "make-certificates.sh"
+    subprocess.run([str(script), str(path), "localhost"], check=True, capture_output=True)
+    return path

@@ -1,12 +1,14 @@
 /*
  * TLS and partial writes: OpenSSL must be given the same bytes again after -EAGAIN, or more. What
- * is put together always starts at the first byte that was not acknowledged and fills the scratch
- * buffer from there, so a second attempt begins with what the first one offered.
+ * is put together always starts at the first byte that was not acknowledged and makes one record,
+ * full where there is so much, so a second attempt begins with what the first one offered, and a
+ * full socket wastes no more than one record's reading.
  */
 #include "net/send_queue.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 
 #define IOV_COUNT 64
 #define SENDFILE_MAX_BYTES ((size_t)1 << 20)
+#define RECORD_BYTES 16384 /* the most that one TLS record holds */
 
 void
 send_queue_init(struct send_queue *q,
@@ -139,6 +142,27 @@ start_of(struct send_queue *q)
 	return (struct place){.item = q->first, .part = q->first->part, .at_size = true};
 }
 
+/*
+ * One sendfile. A short one means that the socket is full, and there will be an event; unless the
+ * file ended, when there would be none.
+ */
+static ssize_t
+send_file(struct transport *t, const struct net_part *part, size_t skip, size_t len, bool *ret_all)
+{
+	off_t pos = part->pos + (off_t)skip;
+	struct stat st;
+	ssize_t n;
+
+	len = len < SENDFILE_MAX_BYTES ? len : SENDFILE_MAX_BYTES;
+	n = transport_sendfile(t, part->fd, pos, len);
+	*ret_all = n == (ssize_t)len;
+	if (n == 0 || (n > 0 && !*ret_all && fstat(part->fd, &st) == 0 && st.st_size <= pos + n))
+		return -ENODATA;
+	if (n > 0 && !*ret_all)
+		t->writable = false;
+	return n;
+}
+
 /* One sendmsg of what lies in memory before the next file range, or one sendfile. */
 static ssize_t
 send_plain(struct send_queue *q, struct transport *t, bool *ret_all)
@@ -166,10 +190,7 @@ send_plain(struct send_queue *q, struct transport *t, bool *ret_all)
 			t->writable = false;
 		return n;
 	}
-	len = len < SENDFILE_MAX_BYTES ? len : SENDFILE_MAX_BYTES;
-	n = transport_sendfile(t, part->fd, part->pos + (off_t)skip, len);
-	*ret_all = true; /* a short one only says: try again */
-	return n == 0 ? -ENODATA : n;
+	return send_file(t, part, skip, len, ret_all);
 }
 
 /* Fills data from the start of the queue. Returns how many bytes, or -errno. */
@@ -209,9 +230,9 @@ put_together(struct send_queue *q, uint8_t *data, size_t cap, bool stop_at_file)
 static ssize_t
 send_tls(struct send_queue *q, struct transport *t, uint8_t *data, bool *ret_all)
 {
-	ssize_t have, n, done = 0;
+	ssize_t have;
 
-	have = put_together(q, data, IO_SCRATCH_BYTES, t->ktls);
+	have = put_together(q, data, RECORD_BYTES, t->ktls);
 	if (have < 0)
 		return have;
 	if (have == 0) { /* kTLS, at a file range */
@@ -221,23 +242,10 @@ send_tls(struct send_queue *q, struct transport *t, uint8_t *data, bool *ret_all
 		const uint8_t *none;
 
 		next_stretch(&at, &none, &part, &skip, &len);
-		len = len < SENDFILE_MAX_BYTES ? len : SENDFILE_MAX_BYTES;
-		n = transport_sendfile(t, part->fd, part->pos + (off_t)skip, len);
-		*ret_all = true;
-		return n == 0 ? -ENODATA : n;
+		return send_file(t, part, skip, len, ret_all);
 	}
-	*ret_all = true;
-	while (done < have) {
-		n = transport_write(t, data + done, (size_t)(have - done));
-		if (n == -EAGAIN && done > 0) {
-			*ret_all = false;
-			break;
-		}
-		if (n < 0)
-			return n;
-		done += n;
-	}
-	return done;
+	*ret_all = true; /* if not, the next attempt will say so */
+	return transport_write(t, data, (size_t)have);
 }
 
 int

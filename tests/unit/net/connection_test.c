@@ -388,7 +388,7 @@ file_ranges_are_sent_whole_through_a_small_socket_buffer(void **state)
 	uint8_t *got = malloc(5000005);
 	int fd;
 
-	f->settings.send_buffer_bytes = 32768;
+	f->settings.send_buffer_bytes = 131072;
 	fixture_listen(f);
 	make_file(f, 6000000);
 	f->file_pos = 12345;

@@ -20,19 +20,21 @@
 static struct fixture fix;
 static struct test_cert ca, server, client;
 static SSL_CTX *server_ctx, *client_ctx;
-static char seen_subject[128], seen_version[16], seen_cipher[64]; /* by on_connected */
+static char seen_subject[128], seen_version[16], seen_cipher[64]; /* under mutex */
 
 static int
 on_tls_connected(void *arg, struct connection *conn)
 {
 	X509 *cert = connection_peer_certificate(conn);
+	struct fixture *f = arg;
 
-	(void)arg;
+	pthread_mutex_lock(&f->mutex);
 	snprintf(seen_version, sizeof(seen_version), "%s", connection_tls_version(conn));
 	snprintf(seen_cipher, sizeof(seen_cipher), "%s", connection_tls_cipher(conn));
 	seen_subject[0] = '\0';
 	if (cert != NULL)
 		X509_NAME_oneline(X509_get_subject_name(cert), seen_subject, sizeof(seen_subject));
+	pthread_mutex_unlock(&f->mutex);
 	return 0;
 }
 
@@ -208,7 +210,7 @@ file_ranges_are_sent_whole_over_tls_through_a_small_socket_buffer(void **state)
 	uint8_t *data = malloc(len), *got = malloc(len + 5);
 	SSL *ssl;
 
-	f->settings.send_buffer_bytes = 32768;
+	f->settings.send_buffer_bytes = 131072;
 	fixture_listen(f);
 	env_random(env_system(), data, len);
 	f->file_fd = memfd_create("segment", MFD_CLOEXEC);

@@ -361,6 +361,33 @@ read_upper_offset(struct log *log, int64_t fetch_offset, const struct log_read *
 	return st;
 }
 
+/*
+ * The next segment from *base on that has a transaction index: counted file, or NULL when there is
+ * none. *base moves behind it.
+ */
+static struct log_file *
+next_txn_index(struct log *log, int64_t *base, uint32_t *ret_count)
+{
+	struct log_file *file = NULL;
+	int64_t at;
+
+	lock_acquire(&log->lock);
+	at = log_floor_segment_locked(log, *base);
+	if (at < 0)
+		at = 0;
+	for (; at < log->segment_count && file == NULL; at++) {
+		struct segment *seg = log->segments[at];
+
+		if (seg->txns.count > 0) {
+			file = log_file_get(seg->txns.file);
+			*ret_count = seg->txns.count;
+		}
+	}
+	*base = at < log->segment_count ? log->segments[at]->base_offset : INT64_MAX;
+	lock_release(&log->lock);
+	return file;
+}
+
 int
 log_aborted_transactions(struct log *log, int64_t fetch_offset, const struct log_read *read,
 			 struct arena *arena, struct log_aborted_txn **ret_txns, size_t *ret_count)
@@ -373,23 +400,11 @@ log_aborted_transactions(struct log *log, int64_t fetch_offset, const struct log
 		st = read_upper_offset(log, fetch_offset, read, &c.upper_offset);
 	else
 		c.done = true;
-	while (st == 0 && !c.done && base < c.upper_offset) {
-		struct log_file *file = NULL;
-		struct segment *seg;
+	/* The marker of a transaction that is read here may lie in any later segment. */
+	while (st == 0 && !c.done && base != INT64_MAX) {
 		uint32_t count = 0;
-		int64_t at;
+		struct log_file *file = next_txn_index(log, &base, &count);
 
-		lock_acquire(&log->lock);
-		at = log_floor_segment_locked(log, base);
-		if (at < 0)
-			at = 0;
-		seg = log->segments[at];
-		if (seg->txns.count > 0) {
-			file = log_file_get(seg->txns.file);
-			count = seg->txns.count;
-		}
-		base = at + 1 < log->segment_count ? log->segments[at + 1]->base_offset : INT64_MAX;
-		lock_release(&log->lock);
 		if (file != NULL)
 			st = collect_from(&c, file, count, INT64_MIN);
 		log_file_put(file);

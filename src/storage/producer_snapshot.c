@@ -8,7 +8,7 @@
 #include "wire/crc32c.h"
 
 #define HEADER_SIZE 10
-#define ENTRY_SIZE 50
+#define ENTRY_SIZE 46
 #define CRC_FROM 6
 /* Twenty million producers. */
 #define FILE_MAX_BYTES ((size_t)1 << 30)

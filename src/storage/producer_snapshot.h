@@ -3,7 +3,7 @@
  *
  *	0  2  version 1
  *	2  4  CRC-32C of everything from 6 on
- *	6  4  number of entries, each of 50 bytes:
+ *	6  4  number of entries, each of 46 bytes:
  *	      producer id 8, epoch 2, last sequence 4, last offset 8, offset delta 4, timestamp 8,
  *	      coordinator epoch 4, first offset of the open transaction 8
  *

@@ -39,7 +39,7 @@ list_brokers(struct api_call *call, struct describe_cluster_response *resp)
 			    arena_strdup(&call->arena, brokers[i].rack, strlen(brokers[i].rack)));
 		if (b->host.data == NULL)
 			st = -ENOMEM;
-		if (b->broker_id == metadata_controller_id(image))
+		if (b->broker_id == controller_active_id(call->api->settings.controller))
 			resp->controller_id = b->broker_id;
 	}
 	metadata_done(md);

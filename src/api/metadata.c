@@ -317,7 +317,10 @@ api_metadata(struct api_call *call, void *request)
 	metadata_response_init(&resp);
 	resp.cluster_id = str_of(call->api->settings.cluster_id);
 	image = metadata_read(md);
-	resp.controller_id = metadata_controller_id(image);
+	/* The ensemble's word is newer than the last UpdateMetadata. */
+	resp.controller_id = controller_active_id(call->api->settings.controller);
+	if (metadata_broker(image, resp.controller_id) == NULL)
+		resp.controller_id = -1;
 	st = fill_brokers(call, image, &resp);
 	if (st == 0 && all)
 		st = answer_all(call, image, &resp);

@@ -26,6 +26,7 @@ resign(struct controller *c)
 	if (!atomic_load(&c->active))
 		return;
 	atomic_store(&c->active, false);
+	atomic_store(&c->serving, false);
 	office_end(c);
 	diag_info(DIAG_CONTROLLER, "resigned as controller", "epoch=%d", c->epoch);
 }
@@ -54,7 +55,6 @@ take_office(struct controller *c)
 {
 	int st;
 
-	atomic_store(&c->active_id, c->settings.broker_id);
 	atomic_store(&c->active, true);
 	diag_info(DIAG_CONTROLLER, "elected as controller", "epoch=%d", c->epoch);
 	st = office_begin(c);
@@ -68,12 +68,13 @@ stand_for_election(struct controller *c)
 	int32_t id = -1;
 	int st = znode_controller_get(c->zk, true, &id);
 
-	if (st == 0 && id != -1) {
+	if (st == 0 && id != -1 && id != c->settings.broker_id) {
 		atomic_store(&c->active_id, id);
-		if (id != c->settings.broker_id)
-			resign(c);
+		resign(c);
 		return;
 	}
+	if (st == 0 && id != -1 && atomic_load(&c->active))
+		return; /* our own node */
 	if (st == 0) {
 		resign(c); /* our node was taken away */
 		st = znode_controller_elect(c->zk, c->settings.broker_id,
@@ -214,7 +215,7 @@ controller_submit(struct controller *c, controller_fn *fn, void *arg)
 bool
 controller_is_active(struct controller *c)
 {
-	return atomic_load(&c->active);
+	return atomic_load(&c->serving);
 }
 
 int32_t

@@ -77,7 +77,10 @@ void controller_close(struct controller *c);
 typedef void controller_fn(void *arg, struct zk *zk);
 void controller_submit(struct controller *c, controller_fn *fn, void *arg);
 
-/* Whether this broker is the active controller; it may end at any moment. */
+/*
+ * Whether this broker is the active controller, and its own metadata knows who is alive under it;
+ * it may end at any moment.
+ */
 bool controller_is_active(struct controller *c);
 /* The broker that is the controller, as far as this one knows; -1: none. */
 int32_t controller_active_id(struct controller *c);

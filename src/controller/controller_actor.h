@@ -21,7 +21,8 @@ struct controller {
 	pthread_t thread;
 	bool started;
 	_Atomic bool stopping;
-	_Atomic bool active;
+	_Atomic bool active;  /* elected */
+	_Atomic bool serving; /* and this broker's metadata has been told so */
 	_Atomic int32_t active_id;
 
 	/* The thread's: */

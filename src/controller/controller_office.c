@@ -385,6 +385,15 @@ run_own_answer(void *arg)
 {
 	struct own_answer *own = arg;
 
+	/*
+	 * Requests that a controller serves look at this broker's metadata: they may come once it
+	 * knows who is alive under this controller.
+	 */
+	if (own->epoch == own->c->epoch && own->api_key == API_UPDATE_METADATA &&
+	    atomic_load(&own->c->active)) {
+		atomic_store(&own->c->active_id, own->c->settings.broker_id);
+		atomic_store(&own->c->serving, true);
+	}
 	if (own->epoch == own->c->epoch)
 		on_answer(own->c, own->c->settings.broker_id, own->api_key, 0,
 			  buf_slice(&own->body));

@@ -15,7 +15,7 @@ ADMINS = []
 
 
 def create(bootstrap, name, partitions=1, config=None, extra=None):
-    admin = AdminClient({"bootstrap.servers": bootstrap, **(extra or {})})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **(extra or {})})
     ADMINS.append(admin)
     future = admin.create_topics([NewTopic(name, partitions, 1, config=config or {})])[name]
     future.result(30)
@@ -33,7 +33,7 @@ def produce(bootstrap, topic, records, extra=None):
             offsets.setdefault(msg.partition(), []).append(msg.offset())
 
     producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True,
-                         "linger.ms": 5, **(extra or {})})
+                         "linger.ms": 5, "log_level": 0, **(extra or {})})
     for key, value, headers in records:
         while True:
             try:

@@ -216,6 +216,7 @@ free_manager(struct log_manager *lm)
 	file_cache_close(lm->ctx.files);
 	log_jobs_fini(&lm->jobs);
 	pthread_cond_destroy(&lm->loading_ended);
+	pthread_cond_destroy(&lm->checkpoints_written);
 	lock_fini(&lm->lock);
 	free(lm);
 }
@@ -228,6 +229,7 @@ init_manager(struct log_manager *lm, const struct log_manager_options *options)
 	lm->opt = *options;
 	lock_init(&lm->lock, LOCK_LOG_MANAGER);
 	pthread_cond_init(&lm->loading_ended, NULL);
+	pthread_cond_init(&lm->checkpoints_written, NULL);
 	log_jobs_init(&lm->jobs);
 	log_metrics_init(&lm->ctx.metrics);
 	lm->ctx.env = options->env;
@@ -429,11 +431,11 @@ forget_lines(struct log_manager *lm, const char *topic, int32_t partition)
 		if (offset_table_get(&md->recovery_points, topic, partition, &offset) ||
 		    offset_table_get(&md->log_starts, topic, partition, &offset) ||
 		    offset_table_get(&md->high_watermarks, topic, partition, &offset))
-			md->lines_removed = true;
+			md->removals++;
 		offset_table_remove(&md->recovery_points, topic, partition);
 		offset_table_remove(&md->log_starts, topic, partition);
 		offset_table_remove(&md->high_watermarks, topic, partition);
-		if (!md->lines_removed)
+		if (md->removals == md->removals_written)
 			continue;
 		any |= !log_dir_is_offline(&md->dir);
 		atomic_store(&md->dir.recovery_points_changed, true);

@@ -24,8 +24,10 @@ struct managed_dir {
 	bool same_boot;   /* unclean, under this kernel */
 	bool failed_logs; /* some could not be loaded: no clean mark at the end */
 	/* Under the manager's lock. */
-	bool lines_removed; /* of the checkpoints, and they are not written yet */
-	size_t log_count;   /* for the choice of a directory */
+	/* How often lines were taken out of the checkpoints, and which of it is written. */
+	uint64_t removals;
+	uint64_t removals_written;
+	size_t log_count; /* for the choice of a directory */
 	size_t to_load;
 	/*
 	 * What the checkpoints say, or will say when they are written next. Logs that could not be
@@ -56,6 +58,8 @@ struct log_manager {
 	bool loading;
 	bool all_loaded;
 	pthread_cond_t loading_ended;
+	bool writing_checkpoints; /* one thread at a time */
+	pthread_cond_t checkpoints_written;
 	_Atomic bool closing;
 
 	/* The ticking thread's own. */

@@ -102,7 +102,7 @@ write_dir(struct log_manager *lm, struct managed_dir *md, struct log **logs, siz
 {
 	struct checkpoint_text texts[3];
 	size_t n = 0;
-	bool removed;
+	uint64_t removals;
 	int st = 0;
 
 	lock_acquire(&lm->lock);
@@ -120,9 +120,7 @@ write_dir(struct log_manager *lm, struct managed_dir *md, struct log **logs, siz
 		format_table(&md->log_starts, CHECKPOINT_LOG_START, &texts[n++]);
 	if (which & CHECKPOINT_DUE_HIGH_WATERMARKS)
 		format_table(&md->high_watermarks, CHECKPOINT_HIGH_WATERMARK, &texts[n++]);
-	removed = which == CHECKPOINT_DUE_ALL && md->lines_removed;
-	if (removed)
-		md->lines_removed = false;
+	removals = md->removals;
 	lock_release(&lm->lock);
 	for (size_t i = 0; i < n; i++) {
 		if (st == 0)
@@ -130,9 +128,9 @@ write_dir(struct log_manager *lm, struct managed_dir *md, struct log **logs, siz
 					      texts[i].count, &texts[i].lines, true);
 		buf_fini(&texts[i].lines);
 	}
-	if (st != 0 && removed) {
+	if (st == 0 && which == CHECKPOINT_DUE_ALL) {
 		lock_acquire(&lm->lock);
-		md->lines_removed = true;
+		md->removals_written = removals;
 		lock_release(&lm->lock);
 	}
 	return st;
@@ -145,6 +143,11 @@ log_manager_write_checkpoints(struct log_manager *lm, unsigned which)
 	struct log **logs = NULL;
 	int ret = 0;
 
+	lock_acquire(&lm->lock);
+	while (lm->writing_checkpoints)
+		lock_wait(&lm->lock, &lm->checkpoints_written);
+	lm->writing_checkpoints = true;
+	lock_release(&lm->lock);
 	for (size_t i = 0; i < lm->dir_count; i++) {
 		struct managed_dir *md = &lm->dirs[i];
 		unsigned changed;
@@ -170,6 +173,10 @@ log_manager_write_checkpoints(struct log_manager *lm, unsigned which)
 		}
 	}
 	log_manager_free_list(logs, count);
+	lock_acquire(&lm->lock);
+	lm->writing_checkpoints = false;
+	pthread_cond_broadcast(&lm->checkpoints_written);
+	lock_release(&lm->lock);
 	return ret;
 }
 

@@ -341,6 +341,7 @@ storage_try_start(struct storage *s)
 	options.callbacks.configure = configure;
 	options.callbacks.dir_failed = dir_failed;
 	options.callbacks.log_loaded = log_loaded;
+	options.max_open_files = s->max_open_files;
 	options.cleaner_enable = false;
 	st = log_manager_open(&options, &s->lm, NULL);
 	if (st != 0) {
@@ -395,7 +396,7 @@ storage_read_file(const struct storage *s, const char *name, struct buf *ret)
 	char path[256];
 
 	storage_path(s, name, path, sizeof(path));
-	ret->len = 0;
+	buf_fini(ret);
 	assert_int_equal(env_read_file(env_system(), AT_FDCWD, path, SIZE_MAX / 2, ret), 0);
 }
 

@@ -563,15 +563,12 @@ read_some(struct connection *conn, size_t *left)
 	return true;
 }
 
-void
-connection_turn(struct connection *conn)
+/* The turn proper: until nothing more can be done now. */
+static void
+take_turn(struct connection *conn)
 {
 	size_t left = TURN_READ_BYTES;
 
-	if (conn->current != NULL && conn->current->ended)
-		finish_current(conn);
-	if (conn->closed || (conn->handshaking && !handshake(conn)))
-		return;
 	for (;;) {
 		if (!flush(conn) || conn->closed)
 			return;
@@ -588,6 +585,18 @@ connection_turn(struct connection *conn)
 		if (!read_some(conn, &left))
 			return;
 	}
+}
+
+void
+connection_turn(struct connection *conn)
+{
+	if (conn->current != NULL && conn->current->ended)
+		finish_current(conn);
+	if (conn->closed || (conn->handshaking && !handshake(conn)))
+		return;
+	take_turn(conn);
+	if (!conn->closed && transport_check(&conn->t) != 0)
+		read_ended(conn, -ECONNRESET);
 }
 
 void

@@ -651,6 +651,8 @@ step(struct rpc_client *rpc)
 		st = read_answers(rpc);
 	if (st == 0 && !rpc->closed)
 		st = send_calls(rpc); /* there may be room in flight again */
+	if (st == 0 && !rpc->closed)
+		st = transport_check(&rpc->t);
 	return st;
 }
 

@@ -106,7 +106,7 @@ tls_status(struct transport *t, int ret)
 
 	switch (SSL_get_error(t->ssl, ret)) {
 	case SSL_ERROR_WANT_READ:
-		t->readable = false;
+		t->readable = t->short_read = false;
 		return -EAGAIN;
 	case SSL_ERROR_WANT_WRITE:
 		t->writable = false;
@@ -186,6 +186,20 @@ transport_close(struct transport *t, bool polite)
 	t->fd = -1;
 }
 
+int
+transport_check(struct transport *t)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (!t->short_read)
+		return 0;
+	t->short_read = false;
+	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		return -errno;
+	return -error;
+}
+
 static ssize_t
 read_tls(struct transport *t, void *data, size_t len)
 {
@@ -196,8 +210,10 @@ read_tls(struct transport *t, void *data, size_t len)
 	ret = SSL_read(t->ssl, data, len > INT32_MAX ? INT32_MAX : (int)len);
 	if (ret <= 0)
 		return tls_status(t, ret);
-	if (t->drained && !t->peer_closed && SSL_has_pending(t->ssl) == 0)
+	if (t->drained && !t->peer_closed && SSL_has_pending(t->ssl) == 0) {
 		t->readable = false;
+		t->short_read = true;
+	}
 	return ret;
 }
 
@@ -213,11 +229,13 @@ transport_read(struct transport *t, void *data, size_t len)
 	while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		if (errno == EAGAIN)
-			t->readable = false;
+			t->readable = t->short_read = false;
 		return -errno;
 	}
-	if ((size_t)n < len && !t->peer_closed)
+	if ((size_t)n < len && !t->peer_closed) {
 		t->readable = false;
+		t->short_read = true;
+	}
 	return n;
 }
 
@@ -235,6 +253,7 @@ transport_writev(struct transport *t, struct iovec *iov, size_t count, bool more
 			t->writable = false;
 		return -errno;
 	}
+	t->short_read = false;
 	return n;
 }
 
@@ -246,8 +265,10 @@ transport_write(struct transport *t, const void *data, size_t len)
 	ERR_clear_error();
 	errno = 0;
 	ret = SSL_write(t->ssl, data, len > INT32_MAX ? INT32_MAX : (int)len);
-	if (ret > 0)
+	if (ret > 0) {
+		t->short_read = false;
 		return ret;
+	}
 	st = tls_status(t, ret);
 	return st == 0 ? -ECONNRESET : st;
 }
@@ -282,6 +303,7 @@ transport_sendfile(struct transport *t, int fd, off_t pos, size_t len)
 			t->writable = false;
 		return -errno;
 	}
+	t->short_read = false;
 	return n;
 }
 

@@ -25,6 +25,7 @@ struct transport {
 	bool readable;      /* there may be something to read */
 	bool writable;      /* there may be room to write */
 	bool peer_closed;   /* the peer will send nothing more: a short read tells nothing */
+	bool short_read;    /* why readable is false: see transport_check() */
 	bool tls_up;        /* the handshake is done */
 	bool ktls;          /* the kernel encrypts what is sent */
 	bool broken;        /* TLS failed: say no goodbye */
@@ -44,6 +45,13 @@ MUST_CHECK int transport_start_tls(struct transport *t, struct ssl_ctx_st *ctx, 
 MUST_CHECK int transport_handshake(struct transport *t);
 /* Says goodbye (TLS) and closes. polite: reads away what came in, so that no reset is sent. */
 void transport_close(struct transport *t, bool polite);
+
+/*
+ * To be called before the owner waits for the loop. A reset that came together with the last bytes
+ * shows in no further event (libevent reports it like data, and a short read took it for drained),
+ * unless something was written since. Returns 0, or -errno when the connection is dead.
+ */
+MUST_CHECK int transport_check(struct transport *t);
 
 /* Reads at most len (> 0) bytes. */
 ssize_t transport_read(struct transport *t, void *data, size_t len);

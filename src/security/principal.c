@@ -86,11 +86,13 @@ static int
 append_hex(struct buf *out, const ASN1_STRING *value)
 {
 	/* The DER encoding of the value itself, with its tag and length. */
-	ASN1_TYPE type = {.type = ASN1_STRING_type(value),
-			  .value.asn1_string = (ASN1_STRING *)(uintptr_t)value};
+	ASN1_TYPE type = {0};
 	unsigned char *der = NULL;
-	int len = i2d_ASN1_TYPE(&type, &der);
+	int len;
 
+	type.type = ASN1_STRING_type(value);
+	type.value.asn1_string = (ASN1_STRING *)(uintptr_t)value;
+	len = i2d_ASN1_TYPE(&type, &der);
 	if (len < 0) {
 		ERR_clear_error();
 		return -EINVAL;
@@ -297,7 +299,7 @@ group_of(const char *digits, uint32_t group_count, int *ret_digits)
 
 	if (group_count == 0)
 		return -1;
-	while (isdigit((unsigned char)digits[used]) && used < 4) {
+	while (used < 4 && isdigit((unsigned char)digits[used])) {
 		int next = group * 10 + (digits[used] - '0');
 
 		if (used > 0 && next > (int)group_count)

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/metrics.h"
+
 static struct fixture fix;
 
 static int
@@ -701,6 +703,72 @@ frames_go_to_authentication_until_it_lets_them_through(void **state)
 	close(fd);
 }
 
+static int64_t
+counted(enum metric_id id, const char *labels)
+{
+	return metric_value(metrics_get(id, labels));
+}
+
+static void
+what_happens_on_a_listener_is_counted(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	f->settings.endpoint.listener_name = (char *)(uintptr_t) "COUNTED";
+	fixture_listen(f);
+	fd = client_connect(f);
+	client_send(fd, "\0\0\0\3Eab\0\0\0\1D\0\0\0\3Ecd", 19);
+	client_expect(fd, "Eab");
+	client_expect(fd, "Ecd");
+	assert_int_equal(counted(METRIC_CONNECTIONS, "COUNTED"), 1);
+	close(fd);
+	wait_gone(1);
+	fd = client_connect(f);
+	client_send(fd, "\xff\xff\xff\xff", 4);
+	client_expect_end(fd);
+	close(fd);
+	listener_close(f->listener); /* counts are brought up to date by the end of a turn */
+	f->listener = NULL;
+	assert_int_equal(counted(METRIC_CONNECTIONS, "COUNTED"), 0);
+	assert_int_equal(counted(METRIC_CONNECTIONS_ACCEPTED, "COUNTED"), 2);
+	assert_int_equal(counted(METRIC_CONNECTIONS_CLOSED, "COUNTED,peer"), 1);
+	assert_int_equal(counted(METRIC_CONNECTIONS_CLOSED, "COUNTED,bad_frame"), 1);
+	assert_int_equal(counted(METRIC_NET_REQUESTS, "COUNTED"), 3);
+	assert_int_equal(counted(METRIC_NET_BYTES_IN, "COUNTED"), 23);
+	assert_int_equal(counted(METRIC_NET_BYTES_OUT, "COUNTED"), 14);
+}
+
+static void
+bring_own_size(void *arg, struct net_request *req)
+{
+	struct net_reply reply;
+	struct buf b = {0};
+
+	(void)arg;
+	net_reply_init(&reply);
+	reply.has_size = true;
+	buf_append_be32(&b, (uint32_t)req->len);
+	buf_append(&b, req->bytes, req->len);
+	net_reply_add_buf(&reply, &b);
+	net_request_answer(req, &reply);
+}
+
+static void
+an_answer_may_bring_its_own_size(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	f->handler.on_request = bring_own_size;
+	fixture_listen(f);
+	fd = client_connect(f);
+	client_send(fd, "\0\0\0\2E1\0\0\0\2E2", 12);
+	client_expect(fd, "E1");
+	client_expect(fd, "E2");
+	close(fd);
+}
+
 #define TEST(name, reactors) cmocka_unit_test_setup_teardown(name, open_##reactors, close_fixture)
 
 int
@@ -736,6 +804,8 @@ main(void)
 	    TEST(a_port_in_use_is_one_clear_error, one),
 	    TEST(sasl_is_refused_while_nothing_serves_it, one),
 	    TEST(frames_go_to_authentication_until_it_lets_them_through, two),
+	    TEST(what_happens_on_a_listener_is_counted, two),
+	    TEST(an_answer_may_bring_its_own_size, one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

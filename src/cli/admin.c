@@ -1,0 +1,164 @@
+/*
+ * admin.c - admin requests that several commands make.
+ *
+ * librdkafka routes requests for a broker's own settings to that broker, but does not know of
+ * broker loggers; for these the broker is set by hand.
+ */
+#include "cli/admin.h"
+
+#include <stdlib.h>
+
+static int
+admin_options_for(struct client *c, rd_kafka_admin_op_t op, rd_kafka_ResourceType_t type,
+		  const char *name, rd_kafka_AdminOptions_t **ret_options)
+{
+	rd_kafka_AdminOptions_t *options = client_admin_options(c, op);
+	int64_t broker;
+	char why[256];
+
+	if (options == NULL)
+		return CLI_REFUSED;
+	if (type == RESOURCE_BROKER_LOGGER) {
+		if (parse_int(name, 0, INT32_MAX, &broker) != 0) {
+			rd_kafka_AdminOptions_destroy(options);
+			return usage_error("a broker logger is named by its broker's id, not '%s'",
+					   name);
+		}
+		rd_kafka_AdminOptions_set_broker(options, (int32_t)broker, why, sizeof(why));
+	}
+	*ret_options = options;
+	return CLI_DONE;
+}
+
+static int
+resource_error(const rd_kafka_ConfigResource_t *resource, const char *name)
+{
+	rd_kafka_resp_err_t err = rd_kafka_ConfigResource_error(resource);
+	const char *text = rd_kafka_ConfigResource_error_string(resource);
+
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return CLI_DONE;
+	complain("%s: %s", name, text != NULL && text[0] != '\0' ? text : rd_kafka_err2str(err));
+	return CLI_REFUSED;
+}
+
+int
+admin_describe_config(struct client *c, rd_kafka_ResourceType_t type, const char *name,
+		      rd_kafka_event_t **ret_event, const rd_kafka_ConfigEntry_t ***ret_entries,
+		      size_t *ret_count)
+{
+	rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(type, name);
+	const rd_kafka_ConfigResource_t **resources;
+	rd_kafka_AdminOptions_t *options;
+	rd_kafka_event_t *event;
+	size_t count;
+	int st;
+
+	if (resource == NULL)
+		return usage_error("'%s' names nothing that has settings", name);
+	st = admin_options_for(c, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, type, name, &options);
+	if (st != CLI_DONE) {
+		rd_kafka_ConfigResource_destroy(resource);
+		return st;
+	}
+	rd_kafka_DescribeConfigs(c->rk, &resource, 1, options, c->queue);
+	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_ConfigResource_destroy(resource);
+	st = client_admin_wait(c, "asking for settings", &event);
+	if (st != CLI_DONE)
+		return st;
+	resources = rd_kafka_DescribeConfigs_result_resources(
+	    rd_kafka_event_DescribeConfigs_result(event), &count);
+	if (count != 1) {
+		complain("asking for settings of %s: the answer is about %zu resources", name,
+			 count);
+		st = CLI_REFUSED;
+	} else {
+		st = resource_error(resources[0], name);
+	}
+	if (st != CLI_DONE) {
+		rd_kafka_event_destroy(event);
+		return st;
+	}
+	*ret_entries = rd_kafka_ConfigResource_configs(resources[0], ret_count);
+	*ret_event = event;
+	return CLI_DONE;
+}
+
+int
+admin_replace_config(struct client *c, rd_kafka_ResourceType_t type, const char *name,
+		     const struct settings *settings)
+{
+	rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(type, name);
+	const rd_kafka_ConfigResource_t **resources;
+	rd_kafka_AdminOptions_t *options;
+	rd_kafka_event_t *event;
+	size_t count;
+	int st;
+
+	if (resource == NULL)
+		return usage_error("'%s' names nothing that has settings", name);
+	for (size_t i = 0; i < settings->count; i++)
+		rd_kafka_ConfigResource_set_config(resource, settings->items[i].name,
+						   settings->items[i].value);
+	st = admin_options_for(c, RD_KAFKA_ADMIN_OP_ALTERCONFIGS, type, name, &options);
+	if (st != CLI_DONE) {
+		rd_kafka_ConfigResource_destroy(resource);
+		return st;
+	}
+	rd_kafka_AlterConfigs(c->rk, &resource, 1, options, c->queue);
+	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_ConfigResource_destroy(resource);
+	st = client_admin_wait(c, "changing settings", &event);
+	if (st != CLI_DONE)
+		return st;
+	resources = rd_kafka_AlterConfigs_result_resources(
+	    rd_kafka_event_AlterConfigs_result(event), &count);
+	st = count == 1 ? resource_error(resources[0], name) : CLI_DONE;
+	rd_kafka_event_destroy(event);
+	return st;
+}
+
+bool
+admin_entry_is_own(const rd_kafka_ConfigEntry_t *entry, rd_kafka_ResourceType_t type)
+{
+	switch (rd_kafka_ConfigEntry_source(entry)) {
+	case RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG:
+		return type == RD_KAFKA_RESOURCE_TOPIC;
+	case RD_KAFKA_CONFIG_SOURCE_DYNAMIC_BROKER_CONFIG:
+		return type == RD_KAFKA_RESOURCE_BROKER;
+	default:
+		return false;
+	}
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	const rd_kafka_ConfigEntry_t *const *x = a, *const *y = b;
+
+	return strcmp(rd_kafka_ConfigEntry_name(*x), rd_kafka_ConfigEntry_name(*y));
+}
+
+void
+admin_sort_entries(const rd_kafka_ConfigEntry_t **entries, size_t count)
+{
+	if (count > 0)
+		qsort(entries, count, sizeof(*entries), compare_entries);
+}
+
+int
+admin_topic_result(const rd_kafka_topic_result_t **results, size_t count,
+		   rd_kafka_resp_err_t *ret_err, const char **ret_text)
+{
+	const char *text;
+
+	if (count != 1) {
+		complain("the answer is about %zu topics, not one", count);
+		return CLI_REFUSED;
+	}
+	*ret_err = rd_kafka_topic_result_error(results[0]);
+	text = rd_kafka_topic_result_error_string(results[0]);
+	*ret_text = text != NULL && text[0] != '\0' ? text : rd_kafka_err2str(*ret_err);
+	return CLI_DONE;
+}

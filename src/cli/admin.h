@@ -1,0 +1,34 @@
+/*
+ * admin.h - admin requests that several commands make.
+ *
+ * Everything here tells what went wrong before it returns anything but CLI_DONE, as client.h does.
+ */
+#ifndef KLAMM_CLI_ADMIN_H
+#define KLAMM_CLI_ADMIN_H
+
+#include "cli/client.h"
+#include "cli/settings_text.h"
+
+/* librdkafka has no name for it; Kafka's number. */
+#define RESOURCE_BROKER_LOGGER ((rd_kafka_ResourceType_t)8)
+
+/* Looks up one resource's settings. The entries belong to the event, which the caller destroys. */
+MUST_CHECK int admin_describe_config(struct client *c, rd_kafka_ResourceType_t type,
+				     const char *name, rd_kafka_event_t **ret_event,
+				     const rd_kafka_ConfigEntry_t ***ret_entries,
+				     size_t *ret_count);
+/* Replaces all of one resource's own settings. */
+MUST_CHECK int admin_replace_config(struct client *c, rd_kafka_ResourceType_t type,
+				    const char *name, const struct settings *settings);
+/*
+ * Is this an entry that was set on the resource itself, and not inherited?
+ */
+bool admin_entry_is_own(const rd_kafka_ConfigEntry_t *entry, rd_kafka_ResourceType_t type);
+/* Entries of the server, in the order of their names. */
+void admin_sort_entries(const rd_kafka_ConfigEntry_t **entries, size_t count);
+
+/* What CreateTopics, DeleteTopics and CreatePartitions answer for the one topic that was asked. */
+MUST_CHECK int admin_topic_result(const rd_kafka_topic_result_t **results, size_t count,
+				  rd_kafka_resp_err_t *ret_err, const char **ret_text);
+
+#endif

@@ -35,7 +35,6 @@ alter(struct client *c, const char *name, rd_kafka_NewPartitions_t *partitions)
 	rd_kafka_resp_err_t err;
 	rd_kafka_event_t *event;
 	const char *text;
-	size_t count;
 	int st;
 
 	st = client_topic_metadata(c, name, &md);
@@ -50,9 +49,7 @@ alter(struct client *c, const char *name, rd_kafka_NewPartitions_t *partitions)
 	st = client_admin_wait(c, "adding partitions", &event);
 	if (st != CLI_DONE)
 		return st;
-	st = admin_topic_result(rd_kafka_CreatePartitions_result_topics(
-				    rd_kafka_event_CreatePartitions_result(event), &count),
-				count, &err, &text);
+	st = admin_topic_result(event, &err, &text);
 	if (st == CLI_DONE)
 		st = tell(name, err, text);
 	rd_kafka_event_destroy(event);

@@ -134,7 +134,6 @@ create(struct client *c, const char *name, rd_kafka_NewTopic_t *topic)
 	rd_kafka_resp_err_t err;
 	rd_kafka_event_t *event;
 	const char *text;
-	size_t count;
 	int st;
 
 	st = client_metadata(c, false, NULL, &md);
@@ -149,9 +148,7 @@ create(struct client *c, const char *name, rd_kafka_NewTopic_t *topic)
 	st = client_admin_wait(c, "creating the topic", &event);
 	if (st != CLI_DONE)
 		return st;
-	st = admin_topic_result(
-	    rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count),
-	    count, &err, &text);
+	st = admin_topic_result(event, &err, &text);
 	if (st == CLI_DONE)
 		st = tell(name, err, text);
 	rd_kafka_event_destroy(event);

@@ -40,7 +40,6 @@ delete_topic(struct client *c, const char *name, rd_kafka_DeleteTopic_t *topic)
 	rd_kafka_resp_err_t err;
 	rd_kafka_event_t *event;
 	const char *text;
-	size_t count;
 	int st;
 
 	st = client_metadata(c, false, NULL, &md);
@@ -55,9 +54,7 @@ delete_topic(struct client *c, const char *name, rd_kafka_DeleteTopic_t *topic)
 	st = client_admin_wait(c, "deleting the topic", &event);
 	if (st != CLI_DONE)
 		return st;
-	st = admin_topic_result(
-	    rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count),
-	    count, &err, &text);
+	st = admin_topic_result(event, &err, &text);
 	if (st == CLI_DONE)
 		st = tell(name, err, text);
 	rd_kafka_event_destroy(event);

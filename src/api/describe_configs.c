@@ -69,7 +69,8 @@ add_config(struct api_call *call, const struct describe_configs_request *req,
 		config->value = copy_text(call, value);
 	config->read_only = read_only;
 	config->config_source = (int8_t)(count > 0 ? synonyms[0].source : CONF_SOURCE_DEFAULT);
-	config->is_default = config->config_source == CONF_SOURCE_DEFAULT;
+	/* Later versions tell it by the source. */
+	config->is_default = api_version(call) == 0 && config->config_source == CONF_SOURCE_DEFAULT;
 	config->config_type = type_code(entry->type);
 	if (req->include_documentation)
 		config->documentation = str_of(entry->sentence);

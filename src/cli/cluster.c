@@ -112,7 +112,7 @@ run(int argc, char **argv)
 
 	if (argc > 0)
 		return usage_error("'%s' is one word too many", argv[0]);
-	st = client_open(&c, RD_KAFKA_PRODUCER, NULL);
+	st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = topic_view_load(&view, &c, NULL, false);
 	if (st == CLI_DONE) {

@@ -151,7 +151,7 @@ alter_entity(const struct config_entity *entity, const struct settings *add,
 	struct client c = {0};
 	int st;
 
-	st = client_open(&c, RD_KAFKA_PRODUCER, NULL);
+	st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = alter(&c, entity, add, remove);
 	client_close(&c);

@@ -159,7 +159,7 @@ run(int argc, char **argv)
 	if (st != CLI_DONE)
 		return st;
 	document = opt.json ? json_array() : NULL;
-	st = client_open(&c, RD_KAFKA_PRODUCER, NULL);
+	st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = connect_and_describe(&c, &entity, document);
 	if (st == CLI_DONE && opt.json)

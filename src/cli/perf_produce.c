@@ -158,6 +158,7 @@ open_producer(struct perf *p, const char *topic)
 						  {"compression.type", opt.compression},
 						  {"batch.size", opt.batch_size},
 						  {"linger.ms", opt.linger},
+						  {"allow.auto.create.topics", "false"},
 						  {"partitioner", "murmur2_random"},
 						  {NULL, NULL}};
 	const rd_kafka_metadata_t *md;

@@ -74,7 +74,7 @@ run(int argc, char **argv)
 	partitions = rd_kafka_NewPartitions_new(name, (size_t)opt.partitions, why, sizeof(why));
 	if (partitions == NULL)
 		return usage_error("%s", why);
-	st = client_open(&c, RD_KAFKA_PRODUCER, NULL);
+	st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = alter(&c, name, partitions);
 	client_close(&c);

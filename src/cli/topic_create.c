@@ -167,7 +167,7 @@ run(int argc, char **argv)
 	if (st == CLI_DONE)
 		st = new_topic(name, &topic);
 	if (st == CLI_DONE)
-		st = client_open(&c, RD_KAFKA_PRODUCER, NULL);
+		st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = create(&c, name, topic);
 	client_close(&c);

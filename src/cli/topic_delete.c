@@ -73,7 +73,7 @@ run(int argc, char **argv)
 	if (st != CLI_DONE)
 		return st;
 	topic = rd_kafka_DeleteTopic_new(name);
-	st = client_open(&c, RD_KAFKA_PRODUCER, NULL);
+	st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = delete_topic(&c, name, topic);
 	client_close(&c);

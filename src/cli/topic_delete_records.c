@@ -111,7 +111,7 @@ run(int argc, char **argv)
 		return usage_error("up to where? Give --offset N or --all");
 	if (!opt.all && opt.partition < 0)
 		return usage_error("of which partition? Give --partition N");
-	st = client_open(&c, RD_KAFKA_PRODUCER, NULL);
+	st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = delete_records(&c, name);
 	client_close(&c);

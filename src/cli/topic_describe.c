@@ -154,7 +154,7 @@ run(int argc, char **argv)
 	if (opt.topic != NULL || argc > 0)
 		st = one_topic(opt.topic, argc, argv, &opt.topic);
 	if (st == CLI_DONE)
-		st = client_open(&c, RD_KAFKA_PRODUCER, NULL);
+		st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = topic_view_load(&view, &c, opt.topic, opt.exclude_internal);
 	for (size_t i = 0; st == CLI_DONE && i < view.count; i++)

@@ -37,7 +37,7 @@ run(int argc, char **argv)
 		return usage_error("'%s' is one word too many; 'klamm topic describe %s' tells of "
 				   "one topic",
 				   argv[0], argv[0]);
-	st = client_open(&c, RD_KAFKA_PRODUCER, NULL);
+	st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = topic_view_load(&view, &c, NULL, opt.exclude_internal);
 	if (st == CLI_DONE && opt.json)

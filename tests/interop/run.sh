@@ -1,0 +1,144 @@
+#!/bin/bash
+# Klamm against what others wrote: Apache Kafka 3.9, librdkafka's own suites, kafkajs.
+#
+# usage: tests/interop/run.sh [disk] [librdkafka] [kafkajs]      (default: all)
+#
+# Needs package registries beside Debian's (Maven, npm, Debian's sources); what cannot be reached is
+# skipped, and said so. Ends with "N passed, N failed, N skipped".
+set -u
+cd "$(dirname "$0")" || exit 1
+here=$PWD
+top=$(cd ../.. && pwd)
+cache=${KLAMM_INTEROP:-$top/build/interop}
+export KLAMM_BUILD=${KLAMM_BUILD:-$top/build}
+mkdir -p "$cache"
+passed=0 failed=0 skipped=0
+. "$top/tests/count.sh"
+
+skip() {
+	echo "skipped: $1"
+	skipped=$((skipped + 1))
+}
+
+# ---- Kafka's jars, by Maven ----
+
+kafka_jars() {
+	export KAFKA_JARS=$cache/kafka-jars
+	[ -d "$KAFKA_JARS" ] && return 0
+	command -v mvn >/dev/null || return 1
+	mkdir -p "$cache/maven"
+	cat >"$cache/maven/pom.xml" <<EOF
+<project><modelVersion>4.0.0</modelVersion><groupId>klamm</groupId><artifactId>interop</artifactId>
+<version>1</version><dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>3.9.1</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>3.9.1</version></dependency>
+</dependencies></project>
+EOF
+	mvn -q -f "$cache/maven/pom.xml" dependency:copy-dependencies \
+		-DoutputDirectory="$KAFKA_JARS.new" >"$cache/maven.log" 2>&1 &&
+		mv "$KAFKA_JARS.new" "$KAFKA_JARS"
+}
+
+disk() {
+	kafka_jars || { skip "disk: Kafka's jars cannot be had"; return; }
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider test_disk.py >"$cache/disk.out" 2>&1
+	count_pytest "$cache/disk.out"
+}
+
+# ---- a broker for suites that want one at a fixed address ----
+
+start_broker() {
+	rm -rf "$cache/broker"
+	mkdir -p "$cache/broker"
+	"$KLAMM_BUILD/klammd" --standalone -o "log.dirs=$cache/broker/data" \
+		-o "listeners=PLAINTEXT://127.0.0.1:19092" -o num.partitions=4 \
+		-o klamm.http.listeners=http://127.0.0.1:19093 "$@" >"$cache/broker/log" 2>&1 &
+	broker=$!
+	for _ in $(seq 100); do
+		(exec 9<>/dev/tcp/127.0.0.1/19093 && printf 'GET /readyz HTTP/1.0\r\n\r\n' >&9 &&
+			grep -q '200 OK' <&9) 2>/dev/null && return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+stop_broker() {
+	kill "$broker" && wait "$broker"
+}
+
+# ---- librdkafka's own suites: those that need one broker, no groups, no transactions ----
+
+fetch_202() {
+	local mirror o
+	[ -x "$cache/202/tests/test-runner" ] && return 0
+	mirror=$(sed -n 's/^URIs: //p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -1)
+	[ -n "$mirror" ] || mirror=$(awk '/^deb / {print $2; exit}' /etc/apt/sources.list 2>/dev/null)
+	[ -n "$mirror" ] || return 1
+	mkdir -p "$cache/src/lists/partial" && cd "$cache/src" || return 1
+	echo "deb-src $mirror bookworm main" >list
+	o="-o Dir::Etc::sourcelist=$PWD/list -o Dir::Etc::sourceparts=/dev/null
+	   -o Dir::State::Lists=$PWD/lists"
+	apt-get $o update >/dev/null 2>&1 &&
+		apt-get $o source --download-only librdkafka >/dev/null 2>&1 &&
+		tar xf librdkafka_*.orig.tar.* && mv librdkafka-* "$cache/202" && build "$cache/202"
+}
+
+fetch_212() {
+	[ -x "$cache/212/tests/test-runner" ] && return 0
+	mkdir -p "$cache/npm" && cd "$cache/npm" || return 1
+	npm pack node-rdkafka@3.6.1 >/dev/null 2>&1 && tar xf node-rdkafka-3.6.1.tgz &&
+		mv package/deps/librdkafka "$cache/212" && build "$cache/212"
+}
+
+build() {
+	cd "$1" && { ./configure && make -j"$(nproc)" libs && make -j"$(nproc)" -C tests build; } \
+		>"$1.build.log" 2>&1
+}
+
+# suite VERSION: runs each test of the list by itself, on a broker of its own.
+suite() {
+	local test ok
+	for test in $(sed 's/#.*//' "$here/librdkafka-$1.list"); do
+		start_broker -o offsets.topic.replication.factor=1 || { echo "no broker"; failed=$((failed + 1)); continue; }
+		cd "$cache/$1/tests" || return
+		printf 'bootstrap.servers=127.0.0.1:19092\ntest.timeout.multiplier=2\n' >test.conf
+		RDKAFKA_TEST_CONF=$PWD/test.conf TEST_KAFKA_VERSION=3.9.0 BROKERS=127.0.0.1:19092 \
+			TESTS=$test LD_LIBRARY_PATH=../src:../src-cpp timeout 300 ./test-runner -p1 -Q -E -L \
+			>"$cache/$1-$test.out" 2>&1
+		ok=$?
+		stop_broker
+		if [ $ok = 0 ]; then
+			passed=$((passed + 1))
+		else
+			failed=$((failed + 1))
+			echo "FAILED: librdkafka $1 test $test: $cache/$1-$test.out"
+		fi
+	done
+}
+
+librdkafka() {
+	(fetch_202) && suite 202 || skip "librdkafka 2.0.2: its source cannot be had or built"
+	(fetch_212) && suite 212 || skip "librdkafka 2.12.0: its source cannot be had or built"
+}
+
+# ---- kafkajs ----
+
+kafkajs() {
+	cd "$cache" || return
+	if [ ! -d node_modules/kafkajs ]; then
+		npm install --no-audit --no-fund kafkajs@2 >"$cache/npm.log" 2>&1 ||
+			{ skip "kafkajs: it cannot be had"; return; }
+	fi
+	start_broker || { failed=$((failed + 1)); return; }
+	count_step "kafkajs writes and reads" env NODE_PATH="$cache/node_modules" \
+		node "$here/kafkajs.js" 127.0.0.1:19092
+	stop_broker
+}
+
+for what in ${*:-disk librdkafka kafkajs}; do
+	echo "== $what"
+	$what
+	cd "$here" || exit 1
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]

@@ -51,6 +51,7 @@ log_new(struct log_dir *dir, const char *dir_name, const char *topic, int32_t pa
 	log->dir = dir;
 	log->partition = partition;
 	log->is_future = is_future;
+	log->cleaner_offset = -1;
 	atomic_init(&log->refs, 1);
 	lock_init(&log->lock, LOCK_LOG);
 	pthread_cond_init(&log->flushed, NULL);

@@ -75,6 +75,8 @@ is_fatal(int st)
 	case EINVAL:
 	case EILSEQ:
 	case ENODATA:
+	case ECANCELED:
+	case EOVERFLOW:
 		return false;
 	default:
 		return st < 0;

@@ -73,6 +73,7 @@ struct log_dir {
 	_Atomic bool recovery_points_changed;
 	_Atomic bool log_starts_changed;
 	_Atomic bool high_watermarks_changed;
+	_Atomic bool cleaner_offsets_changed;
 };
 
 static inline bool

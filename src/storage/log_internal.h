@@ -94,6 +94,7 @@ struct log {
 	bool cleaning;           /* the cleaner works on it */
 	bool high_watermark_set; /* by the partition: not just what a load begins with */
 	bool uncleanable;        /* cleaning failed: not again until restart */
+	int64_t cleaner_offset;  /* first dirty offset as recorded, -1 for none */
 	pthread_cond_t flushed;  /* a round ended */
 	struct flush_waiter *flush_queue;
 	int64_t dirty_since_ms; /* monotonic: first append since the last flush; 0 for none */

@@ -199,6 +199,7 @@ close_dirs(struct log_manager *lm)
 		offset_table_fini(&md->recovery_points);
 		offset_table_fini(&md->log_starts);
 		offset_table_fini(&md->high_watermarks);
+		offset_table_fini(&md->cleaner_offsets);
 	}
 }
 
@@ -430,17 +431,20 @@ forget_lines(struct log_manager *lm, const char *topic, int32_t partition)
 
 		if (offset_table_get(&md->recovery_points, topic, partition, &offset) ||
 		    offset_table_get(&md->log_starts, topic, partition, &offset) ||
-		    offset_table_get(&md->high_watermarks, topic, partition, &offset))
+		    offset_table_get(&md->high_watermarks, topic, partition, &offset) ||
+		    offset_table_get(&md->cleaner_offsets, topic, partition, &offset))
 			md->removals++;
 		offset_table_remove(&md->recovery_points, topic, partition);
 		offset_table_remove(&md->log_starts, topic, partition);
 		offset_table_remove(&md->high_watermarks, topic, partition);
+		offset_table_remove(&md->cleaner_offsets, topic, partition);
 		if (md->removals == md->removals_written)
 			continue;
 		any |= !log_dir_is_offline(&md->dir);
 		atomic_store(&md->dir.recovery_points_changed, true);
 		atomic_store(&md->dir.log_starts_changed, true);
 		atomic_store(&md->dir.high_watermarks_changed, true);
+		atomic_store(&md->dir.cleaner_offsets_changed, true);
 	}
 	return any;
 }

@@ -4,6 +4,7 @@
  *	log_manager.c		open and close, the table of logs, creation and deletion
  *	log_manager_load.c	whose the directories are, loading
  *	log_manager_tasks.c	what is due from time to time, checkpoints, metrics
+ *	log_manager_cleaner.c	which log is compacted next
  */
 #ifndef KLAMM_STORAGE_LOG_MANAGER_INTERNAL_H
 #define KLAMM_STORAGE_LOG_MANAGER_INTERNAL_H
@@ -36,10 +37,19 @@ struct managed_dir {
 	struct offset_table recovery_points;
 	struct offset_table log_starts;
 	struct offset_table high_watermarks;
+	struct offset_table cleaner_offsets;
 };
 
 /* Tasks that must not run twice at once. */
-enum log_task { TASK_RETENTION, TASK_CHECKPOINT, TASK_EXPIRY, TASK_TRASH, TASK_FLUSH, TASK_COUNT };
+enum log_task {
+	TASK_RETENTION,
+	TASK_CHECKPOINT,
+	TASK_EXPIRY,
+	TASK_TRASH,
+	TASK_FLUSH,
+	TASK_CLEAN,
+	TASK_COUNT,
+};
 
 struct log_manager {
 	struct log_manager_options opt;
@@ -68,13 +78,13 @@ struct log_manager {
 	bool ticked;
 	_Atomic bool running[TASK_COUNT];
 	_Atomic unsigned checkpoints_due; /* bits: CHECKPOINT_DUE_* */
-	struct cleaner *cleaner;          /* NULL when disabled */
 };
 
 #define CHECKPOINT_DUE_RECOVERY 1u
 #define CHECKPOINT_DUE_STARTS 2u
 #define CHECKPOINT_DUE_HIGH_WATERMARKS 4u
-#define CHECKPOINT_DUE_ALL 7u
+#define CHECKPOINT_DUE_CLEANER 8u
+#define CHECKPOINT_DUE_ALL 15u
 
 /* All logs, each counted, to be given to log_manager_free_list(). Empty without memory. */
 struct log **log_manager_list(struct log_manager *lm, bool futures, size_t *ret_count);
@@ -91,6 +101,8 @@ void log_manager_configure(struct log_manager *lm, const char *topic,
 int log_manager_write_checkpoints(struct log_manager *lm, unsigned which);
 /* The same by a worker, as soon as there is one. */
 void log_manager_checkpoint_soon(struct log_manager *lm, unsigned which);
+/* Compacts what is dirty, the dirtiest log first, until nothing is. */
+void log_manager_clean(struct log_manager *lm);
 void log_manager_add_collectors(struct log_manager *lm);
 
 #endif

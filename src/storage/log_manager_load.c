@@ -418,6 +418,13 @@ read_checkpoints(struct log_manager *lm, struct managed_dir *md)
 		diag_warn(DIAG_STORAGE, "log start offsets cannot be read", "dir=%s", md->dir.path);
 		st = 0;
 	}
+	if (st == 0)
+		st = offset_table_read(env, md->dir.fd, CHECKPOINT_CLEANER, &md->cleaner_offsets);
+	if (st == -EINVAL || st == -EFBIG) {
+		diag_warn(DIAG_STORAGE, "cleaner offsets cannot be read: all is dirty", "dir=%s",
+			  md->dir.path);
+		st = 0;
+	}
 	if (st != 0)
 		return st;
 	st = offset_table_read(env, md->dir.fd, CHECKPOINT_HIGH_WATERMARK, &md->high_watermarks);
@@ -560,6 +567,9 @@ load_log(const struct load_job *job, struct log **ret_log)
 {
 	struct managed_dir *md = job->md;
 	struct log_load load = {.clean = md->clean, .same_boot = md->same_boot};
+	int64_t cleaner_offset;
+	bool has_cleaner_offset;
+	int st;
 
 	if (log_dir_is_offline(&md->dir))
 		return K_KAFKA_STORAGE_ERROR;
@@ -568,9 +578,14 @@ load_log(const struct load_job *job, struct log **ret_log)
 	(void)offset_table_get(&md->recovery_points, job->topic, job->partition,
 			       &load.recovery_point);
 	(void)offset_table_get(&md->log_starts, job->topic, job->partition, &load.log_start_offset);
+	has_cleaner_offset =
+	    offset_table_get(&md->cleaner_offsets, job->topic, job->partition, &cleaner_offset);
 	lock_release(&job->lm->lock);
-	return log_load(&md->dir, job->dir_name, job->topic, job->partition, job->future, &load,
-			ret_log);
+	st = log_load(&md->dir, job->dir_name, job->topic, job->partition, job->future, &load,
+		      ret_log);
+	if (st == 0 && has_cleaner_offset)
+		(*ret_log)->cleaner_offset = cleaner_offset;
+	return st;
 }
 
 /* Enters the result; *ret_dir_done: it was the directory's last, *ret_all_done: of all. */

@@ -52,6 +52,8 @@ update_tables(struct managed_dir *md, struct log *log, unsigned which)
 	    !log->is_future)
 		st = offset_table_put(&md->high_watermarks, topic, partition,
 				      log_high_watermark(log));
+	if (st == 0 && (which & CHECKPOINT_DUE_CLEANER) && log->cleaner_offset >= 0)
+		st = offset_table_put(&md->cleaner_offsets, topic, partition, log->cleaner_offset);
 	return st;
 }
 
@@ -68,6 +70,9 @@ take_changes(struct managed_dir *md, unsigned which)
 	if ((which & CHECKPOINT_DUE_HIGH_WATERMARKS) &&
 	    atomic_exchange(&md->dir.high_watermarks_changed, false))
 		changed |= CHECKPOINT_DUE_HIGH_WATERMARKS;
+	if ((which & CHECKPOINT_DUE_CLEANER) &&
+	    atomic_exchange(&md->dir.cleaner_offsets_changed, false))
+		changed |= CHECKPOINT_DUE_CLEANER;
 	return changed;
 }
 
@@ -80,6 +85,8 @@ restore_changes(struct managed_dir *md, unsigned which)
 		atomic_store(&md->dir.log_starts_changed, true);
 	if (which & CHECKPOINT_DUE_HIGH_WATERMARKS)
 		atomic_store(&md->dir.high_watermarks_changed, true);
+	if (which & CHECKPOINT_DUE_CLEANER)
+		atomic_store(&md->dir.cleaner_offsets_changed, true);
 }
 
 struct checkpoint_text {
@@ -100,7 +107,7 @@ static int
 write_dir(struct log_manager *lm, struct managed_dir *md, struct log **logs, size_t count,
 	  unsigned which)
 {
-	struct checkpoint_text texts[3];
+	struct checkpoint_text texts[4];
 	size_t n = 0;
 	uint64_t removals;
 	int st = 0;
@@ -120,6 +127,8 @@ write_dir(struct log_manager *lm, struct managed_dir *md, struct log **logs, siz
 		format_table(&md->log_starts, CHECKPOINT_LOG_START, &texts[n++]);
 	if (which & CHECKPOINT_DUE_HIGH_WATERMARKS)
 		format_table(&md->high_watermarks, CHECKPOINT_HIGH_WATERMARK, &texts[n++]);
+	if (which & CHECKPOINT_DUE_CLEANER)
+		format_table(&md->cleaner_offsets, CHECKPOINT_CLEANER, &texts[n++]);
 	removals = md->removals;
 	lock_release(&lm->lock);
 	for (size_t i = 0; i < n; i++) {
@@ -264,6 +273,9 @@ run_task(void *arg)
 	case TASK_FLUSH:
 		run_background_flush(lm);
 		break;
+	case TASK_CLEAN:
+		log_manager_clean(lm);
+		break;
 	case TASK_COUNT:
 		break;
 	}
@@ -312,6 +324,7 @@ first_tick(struct log_manager *lm, int64_t now_ms)
 
 	lm->ticked = true;
 	lm->due_ms[TASK_RETENTION] = first;
+	lm->due_ms[TASK_CLEAN] = now_ms + lm->opt.cleaner_backoff_ms;
 	lm->due_ms[TASK_EXPIRY] = now_ms + lm->opt.producer_expiration_check_ms;
 	lm->recovery_due_ms = first;
 	lm->starts_due_ms = first;
@@ -331,6 +344,9 @@ log_manager_tick(struct log_manager *lm, int64_t now_ms)
 		start_task(lm, TASK_RETENTION);
 	if (is_due(&lm->due_ms[TASK_EXPIRY], now_ms, lm->opt.producer_expiration_check_ms))
 		start_task(lm, TASK_EXPIRY);
+	if (lm->opt.cleaner_enable &&
+	    is_due(&lm->due_ms[TASK_CLEAN], now_ms, lm->opt.cleaner_backoff_ms))
+		start_task(lm, TASK_CLEAN);
 	if (is_due(&lm->recovery_due_ms, now_ms, lm->opt.flush_offset_checkpoint_ms))
 		due |= CHECKPOINT_DUE_RECOVERY;
 	if (is_due(&lm->starts_due_ms, now_ms, lm->opt.flush_start_offset_checkpoint_ms))

@@ -53,6 +53,7 @@ truncate_fully_locked(struct log *log, int64_t offset)
 	if (st != 0)
 		return st;
 	log->end_cuts++;
+	log->cleaner_offset = -1;
 	producer_state_clear(&log->producers, offset);
 	free(log->recent);
 	log->recent = NULL;
@@ -104,6 +105,8 @@ truncate_end_locked(struct log *log, int64_t offset)
 		st = log_delete_snapshots_locked(log, end + 1, INT64_MAX);
 	if (st != 0)
 		return st;
+	if (log->cleaner_offset > end)
+		log->cleaner_offset = end;
 	if (atomic_load(&log->log_start_offset) > end) {
 		atomic_store(&log->log_start_offset, end);
 		atomic_store(&log->dir->log_starts_changed, true);

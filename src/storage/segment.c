@@ -127,7 +127,7 @@ create_files(struct segment *seg, const struct log_config *config)
 		st = open_index(seg, &seg->times.entries, LOG_FILE_TIME_INDEX,
 				TIME_INDEX_ENTRY_SIZE, config, true);
 	if (st == 0)
-		st = make_empty(seg->log, false);
+		st = make_empty(seg->log, seg->stage == LOG_FILE_CLEANED);
 	if (st == 0)
 		st = make_empty(seg->offsets.entries.file, true);
 	if (st == 0)

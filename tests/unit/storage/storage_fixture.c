@@ -342,7 +342,7 @@ storage_try_start(struct storage *s)
 	options.callbacks.dir_failed = dir_failed;
 	options.callbacks.log_loaded = log_loaded;
 	options.max_open_files = s->max_open_files;
-	options.cleaner_enable = false;
+	options.cleaner_enable = s->cleaner_enable;
 	st = log_manager_open(&options, &s->lm, NULL);
 	if (st != 0) {
 		s->lm = NULL;

@@ -23,10 +23,10 @@ read_file(struct dump *d, struct buf *content)
 	return st;
 }
 
-/* ---- <offset>.snapshot: header 10 bytes, entries of 50; see producer_snapshot.h ---- */
+/* ---- <offset>.snapshot: header 10 bytes, entries of 46; see producer_snapshot.h ---- */
 
 #define SNAPSHOT_HEADER 10
-#define SNAPSHOT_ENTRY 50
+#define SNAPSHOT_ENTRY 46
 #define SNAPSHOT_CRC_FROM 6
 
 static void

@@ -23,6 +23,8 @@ command_set_current(const struct command *cmd)
 	current = cmd;
 }
 
+static void complain_args(const char *fmt, va_list args) PRINTF_LIKE(1, 0);
+
 static void
 complain_args(const char *fmt, va_list args)
 {

@@ -179,6 +179,10 @@ run(int argc, char **argv)
 		return st;
 	if (entity.name == NULL)
 		return usage_error("which %s? Give --entity-name", entity.noun);
+	if (entity.type == RESOURCE_BROKER_LOGGER)
+		return usage_error("librdkafka %s cannot change the levels of loggers; use Kafka's "
+				   "kafka-configs.sh",
+				   rd_kafka_version_str());
 	st = read_changes(&add, &remove);
 	if (st == CLI_DONE)
 		st = alter_entity(&entity, &add, &remove);

@@ -32,6 +32,16 @@ or_null(const char *value)
 	return value != NULL ? value : "null";
 }
 
+/* Kafka's 6 is unknown to librdkafka. */
+static const char *
+source_name(const rd_kafka_ConfigEntry_t *entry)
+{
+	int source = (int)rd_kafka_ConfigEntry_source(entry);
+
+	return source == 6 ? "DYNAMIC_BROKER_LOGGER_CONFIG"
+			   : rd_kafka_ConfigSource_name((rd_kafka_ConfigSource_t)source);
+}
+
 static void
 print_entry(const rd_kafka_ConfigEntry_t *entry)
 {
@@ -43,8 +53,7 @@ print_entry(const rd_kafka_ConfigEntry_t *entry)
 	       rd_kafka_ConfigEntry_is_sensitive(entry) ? "true" : "false");
 	synonyms = rd_kafka_ConfigEntry_synonyms(entry, &count);
 	for (size_t i = 0; i < count; i++)
-		printf("%s%s:%s=%s", i == 0 ? "" : ", ",
-		       rd_kafka_ConfigSource_name(rd_kafka_ConfigEntry_source(synonyms[i])),
+		printf("%s%s:%s=%s", i == 0 ? "" : ", ", source_name(synonyms[i]),
 		       rd_kafka_ConfigEntry_name(synonyms[i]),
 		       or_null(rd_kafka_ConfigEntry_value(synonyms[i])));
 	printf("}\n");
@@ -59,17 +68,15 @@ entry_json(const rd_kafka_ConfigEntry_t *entry)
 
 	synonyms = rd_kafka_ConfigEntry_synonyms(entry, &count);
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(
-		    array,
-		    json_pack(
-			"{s:s, s:o, s:s}", "name", rd_kafka_ConfigEntry_name(synonyms[i]), "value",
-			json_text(rd_kafka_ConfigEntry_value(synonyms[i])), "source",
-			rd_kafka_ConfigSource_name(rd_kafka_ConfigEntry_source(synonyms[i]))));
+		json_array_append_new(array,
+				      json_pack("{s:s, s:o, s:s}", "name",
+						rd_kafka_ConfigEntry_name(synonyms[i]), "value",
+						json_text(rd_kafka_ConfigEntry_value(synonyms[i])),
+						"source", source_name(synonyms[i])));
 	return json_pack("{s:s, s:o, s:s, s:b, s:b, s:o}", "name", rd_kafka_ConfigEntry_name(entry),
 			 "value", json_text(rd_kafka_ConfigEntry_value(entry)), "source",
-			 rd_kafka_ConfigSource_name(rd_kafka_ConfigEntry_source(entry)),
-			 "read_only", rd_kafka_ConfigEntry_is_read_only(entry), "sensitive",
-			 rd_kafka_ConfigEntry_is_sensitive(entry), "synonyms", array);
+			 source_name(entry), "read_only", rd_kafka_ConfigEntry_is_read_only(entry),
+			 "sensitive", rd_kafka_ConfigEntry_is_sensitive(entry), "synonyms", array);
 }
 
 /* document: NULL for text */

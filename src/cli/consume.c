@@ -3,6 +3,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/commands.h"
 #include "cli/progress.h"
@@ -12,7 +13,6 @@
 
 #define WAIT_MS 100
 #define OUT_BYTES 65536
-#define HEADERS_MAX 256
 
 static struct {
 	const char *topic;
@@ -43,6 +43,8 @@ on_signal(int number)
 struct consumer {
 	struct reader reader;
 	struct record_format format;
+	struct record_header *headers; /* room for header_cap of them */
+	size_t header_cap;
 	struct buf out;
 	struct progress progress;
 	uint64_t records;
@@ -98,33 +100,44 @@ read_offsets(struct offset_spec *spec)
 	return CLI_DONE;
 }
 
+/* Into c->headers, which grows. */
 static size_t
-view_headers(const rd_kafka_message_t *m, struct record_header *ret_headers)
+view_headers(struct consumer *c, const rd_kafka_message_t *m)
 {
 	rd_kafka_headers_t *headers;
-	size_t count = 0, size;
+	size_t count, size;
 	const void *value;
 
 	if (rd_kafka_message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return 0;
-	while (count < HEADERS_MAX &&
-	       rd_kafka_header_get_all(headers, count, &ret_headers[count].name, &value, &size) ==
-		   RD_KAFKA_RESP_ERR_NO_ERROR)
-		ret_headers[count++].value = (struct slice){value, size};
+	count = rd_kafka_header_cnt(headers);
+	if (count > c->header_cap) {
+		free(c->headers);
+		c->headers = calloc(count, sizeof(*c->headers));
+		if (c->headers == NULL)
+			abort();
+		c->header_cap = count;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (rd_kafka_header_get_all(headers, i, &c->headers[i].name, &value, &size) !=
+		    RD_KAFKA_RESP_ERR_NO_ERROR)
+			return i;
+		c->headers[i].value = (struct slice){value, size};
+	}
 	return count;
 }
 
 static void
 print_record(struct consumer *c, const rd_kafka_message_t *m)
 {
-	struct record_header headers[HEADERS_MAX];
+	size_t header_count = view_headers(c, m);
 	rd_kafka_timestamp_type_t type;
 	struct record_view view = {
 	    .topic = rd_kafka_topic_name(m->rkt),
 	    .key = {m->key, m->key_len},
 	    .value = {m->payload, m->len},
-	    .headers = headers,
-	    .header_count = view_headers(m, headers),
+	    .headers = c->headers,
+	    .header_count = header_count,
 	    .offset = m->offset,
 	    .timestamp_ms = rd_kafka_message_timestamp(m, &type),
 	    .partition = m->partition,
@@ -239,6 +252,7 @@ run(int argc, char **argv)
 	}
 	reader_close(&c.reader);
 	record_format_fini(&c.format);
+	free(c.headers);
 	buf_fini(&c.out);
 	return st;
 }

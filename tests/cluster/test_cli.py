@@ -64,6 +64,26 @@ def test_altering_one_setting_keeps_the_others(standalone):
     refused(k("config", "alter", "--topic", "t", "--add-config", "foo=1"), "foo")
 
 
+def test_settings_of_brokers_and_loggers_are_told(standalone):
+    k = standalone.klamm
+    ok(k("config", "alter", "--broker", 0, "--add-config", "log.cleaner.threads=2"))
+    assert ok(k("config", "describe", "--broker", 0)).startswith(
+        "Dynamic configs for broker 0 are:\n  log.cleaner.threads=2 sensitive=false synonyms="
+        "{DYNAMIC_BROKER_CONFIG:log.cleaner.threads=2, ")
+    assert "  storage=INFO sensitive=false" in ok(k("config", "describe", "--broker-logger", 0))
+    refused(k("config", "alter", "--broker-logger", 0, "--add-config", "storage=DEBUG"),
+            "kafka-configs.sh", code=2)
+
+
+def test_a_record_with_many_headers_keeps_them_all(standalone):
+    k = standalone.klamm
+    headers = [a for i in range(600) for a in ("-H", f"h{i}={i}")]
+    ok(k("topic", "create", "t"))
+    ok(k("produce", "-t", "t", *headers, input="x\n"))
+    record = json.loads(ok(k("consume", "-t", "t", "-e", "--json")))
+    assert record["headers"] == [t for i in range(600) for t in (f"h{i}", str(i))]
+
+
 def test_the_cluster_is_told(standalone):
     k = standalone.klamm
     ok(k("topic", "create", "t", "--partitions", 4))

@@ -72,9 +72,8 @@ def measure_load(args, folder):
     costs = {"produce": [], "fetch": []}
     records = int(args.gb * 1e9 / 1024)
     for r in range(args.rounds):
-        broker = Broker(folder / f"broker{r}", config={"log.retention.ms": "-1"}).start()
+        broker = Broker(folder / f"broker{r}", config={"log.retention.ms": "-1", "num.partitions": args.partitions}).start()
         try:
-            broker.klamm("topic", "create", "bench", "--partitions", args.partitions)
             for kind, direction in (("produce", "received"), ("fetch", "sent")):
                 if kind == "fetch" and args.skip_fetch:
                     continue

@@ -3,6 +3,7 @@
 Everything lives in a temporary folder of its own test and is ended with it. Nothing sleeps for a
 fixed time: wait_until() waits for a condition and says what it waited for when it does not come.
 """
+import ctypes
 import json
 import os
 import re
@@ -46,6 +47,11 @@ def wait_until(condition, what, timeout_s=START_TIMEOUT_S):
         time.sleep(0.02)
 
 
+def end_with_parent():
+    """In the child: the kernel ends it when the test process is gone, however that came."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Process:
     """One child with its output in a file; ended by pid."""
 
@@ -54,7 +60,7 @@ class Process:
         self.out = open(self.log, "ab")
         self.child = subprocess.Popen(
             [str(a) for a in args], stdout=self.out, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, env=env)
+            stdin=subprocess.DEVNULL, env=env, preexec_fn=end_with_parent)
 
     @property
     def pid(self):

@@ -16,7 +16,7 @@
 
 struct block {
 	int32_t references;
-	const struct metadata_image *owner; /* the image being built that made it */
+	uint64_t owner; /* serial of the image that made it: it may change it while it is built */
 	size_t count;
 	struct metadata_topic *topics[];
 };
@@ -28,6 +28,7 @@ struct brokers {
 };
 
 struct metadata_image {
+	uint64_t serial; /* of its commit; an address may come again, a serial does not */
 	int32_t controller_id;
 	struct brokers *brokers;
 	size_t topic_count, partition_count;
@@ -291,6 +292,7 @@ metadata_update_begin(struct metadata *md)
 
 	up->next = must_alloc(sizeof(*up->next));
 	*up->next = *md->current;
+	up->next->serial++;
 	up->next->brokers->references++;
 	for (size_t i = 0; i < BUCKETS; i++) {
 		if (up->next->by_name[i] != NULL)
@@ -333,7 +335,7 @@ own_block(struct metadata_update *up, struct block **slot)
 	struct block *old = *slot, *block;
 	size_t count = old == NULL ? 0 : old->count;
 
-	if (old != NULL && old->owner == up->next) {
+	if (old != NULL && old->owner == up->next->serial) {
 		block = realloc(old, sizeof(*block) + (count + 1) * sizeof(block->topics[0]));
 		if (block == NULL)
 			abort();
@@ -342,7 +344,7 @@ own_block(struct metadata_update *up, struct block **slot)
 	}
 	block = must_alloc(sizeof(*block) + (count + 1) * sizeof(block->topics[0]));
 	block->references = 1;
-	block->owner = up->next;
+	block->owner = up->next->serial;
 	block->count = count;
 	for (size_t i = 0; i < count; i++) {
 		block->topics[i] = old->topics[i];

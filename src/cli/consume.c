@@ -161,7 +161,8 @@ write_out(struct consumer *c)
 	if (c->out.failed)
 		return no_memory();
 	progress_clear(&c->progress);
-	fwrite(c->out.data, 1, c->out.len, stdout);
+	if (c->out.len > 0)
+		fwrite(c->out.data, 1, c->out.len, stdout);
 	c->out.len = 0;
 	return fflush(stdout) == 0 ? CLI_DONE : CLI_REFUSED;
 }

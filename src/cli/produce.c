@@ -124,7 +124,8 @@ send_line(struct producer *p, struct slice line)
 	if (key.data == NULL && opt.key != NULL)
 		key = (struct slice){(const uint8_t *)opt.key, strlen(opt.key)};
 	if (opt.tee) {
-		fwrite(line.data, 1, line.len, stdout);
+		if (line.len > 0)
+			fwrite(line.data, 1, line.len, stdout);
 		fwrite(p->delimiter.data, 1, p->delimiter.len, stdout);
 	}
 	return send_record(p, key, value);

@@ -465,7 +465,7 @@ log_validate(const struct log_append *append, const struct log_config *config, i
 	     struct log_append_refusal *ret_refusal)
 {
 	size_t limit = (size_t)config->max_message_bytes * DECOMPRESSED_FACTOR;
-	struct log_append_refusal unasked;
+	struct log_append_refusal unasked = {0};
 	struct validation v = {
 	    .append = append,
 	    .config = config,

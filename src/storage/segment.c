@@ -650,7 +650,7 @@ segment_view_locate(const struct segment_view *v, int64_t offset, struct batch_i
 }
 
 struct timestamp_search {
-	const struct record_batch *batch;
+	struct record_batch batch; /* the one that is walked */
 	int64_t timestamp_ms;
 	int64_t start_offset;
 	struct timestamp_offset found;
@@ -664,8 +664,8 @@ match_record(void *arg, const struct record_facts *facts)
 {
 	struct timestamp_search *s = arg;
 	const struct record record = {.timestamp_delta = facts->timestamp_delta};
-	int64_t timestamp_ms = record_timestamp(s->batch, &record);
-	int64_t offset = s->batch->base_offset + facts->offset_delta;
+	int64_t timestamp_ms = record_timestamp(&s->batch, &record);
+	int64_t offset = s->batch.base_offset + facts->offset_delta;
 
 	if (timestamp_ms < s->timestamp_ms || offset < s->start_offset)
 		return 0;
@@ -704,7 +704,6 @@ static int
 match_batch(struct batch_scan *scan, const struct batch_info *info, struct buf *scratch,
 	    struct timestamp_search *s)
 {
-	struct record_batch batch;
 	struct slice bytes;
 	int st = batch_scan_bytes(scan, info, scratch, &bytes);
 
@@ -712,11 +711,10 @@ match_batch(struct batch_scan *scan, const struct batch_info *info, struct buf *
 		return st;
 	if (info->magic != RECORD_BATCH_MAGIC)
 		return match_legacy(bytes, s);
-	st = record_batch_parse(bytes, &batch);
+	st = record_batch_parse(bytes, &s->batch);
 	if (st != 0)
 		return st;
-	s->batch = &batch;
-	return record_batch_walk(&batch, WALK_LIMIT, match_record, s);
+	return record_batch_walk(&s->batch, WALK_LIMIT, match_record, s);
 }
 
 int

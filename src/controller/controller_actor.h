@@ -50,6 +50,19 @@ MUST_CHECK int office_begin(struct controller *c);
 void office_end(struct controller *c);
 /* A watch fired. False: it is none of the office's. -ESTALE as above in ret_st. */
 bool office_on_watch(struct controller *c, enum zk_watch_type type, const char *path, int *ret_st);
+/* In controller_znodes.c; -ESTALE as above, -EAGAIN when the node is of another version. */
+struct zk_op;
+MUST_CHECK int office_write_fenced(struct controller *c, const struct zk_op *op);
+/* 0 also when there is no such node. */
+MUST_CHECK int office_delete_fenced(struct controller *c, const char *path);
+MUST_CHECK int office_delete_tree(struct controller *c, const char *path);
+/* Reads the named topics, arming their watches. fx NULL: facts only. */
+MUST_CHECK int office_read_topics(struct controller *c, const char *const *names, size_t count,
+				  struct effects *fx);
+/* Reads all topics, their settings and states: facts. */
+MUST_CHECK int office_read_cluster(struct controller *c);
+/* Takes in topics that came or went. */
+MUST_CHECK int office_topics_changed(struct controller *c, struct effects *fx);
 /* In controller.c: what every failure of the office leads to. */
 void controller_lost_office(struct controller *c, int st);
 

@@ -37,8 +37,7 @@ copy_ids(struct effects *fx, const struct ids *ids)
 static struct str
 copy_text(struct effects *fx, const char *text)
 {
-	return text == NULL ? (struct str){0}
-			    : str_of(must(arena_strdup(&fx->arena, text, strlen(text))));
+	return str_of(text == NULL ? NULL : must(arena_strdup(&fx->arena, text, strlen(text))));
 }
 
 static void

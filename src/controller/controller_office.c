@@ -39,89 +39,6 @@ must(void *p)
 
 static int carry_out(struct controller *c, struct effects *fx);
 
-/* ---- pipelined reads ---- */
-
-struct reads {
-	struct zk_op *ops;
-	struct zk_request *requests;
-	char (*paths)[ZNODE_PATH_MAX];
-	size_t count;
-};
-
-static void
-reads_init(struct reads *r, size_t count)
-{
-	r->count = count;
-	r->ops = must(calloc(count + 1, sizeof(*r->ops)));
-	r->requests = must(calloc(count + 1, sizeof(*r->requests)));
-	r->paths = must(calloc(count + 1, sizeof(*r->paths)));
-	for (size_t i = 0; i < count; i++) {
-		r->ops[i] = (struct zk_op){.kind = ZK_GET, .path = r->paths[i]};
-		r->requests[i] = (struct zk_request){.ops = &r->ops[i], .op_count = 1};
-	}
-}
-
-static void
-reads_fini(struct reads *r)
-{
-	for (size_t i = 0; i < r->count; i++)
-		zk_op_fini(&r->ops[i]);
-	free(r->ops);
-	free(r->requests);
-	free(r->paths);
-}
-
-/* ---- fenced writes ---- */
-
-/* One write, or a few that follow one another, each with the fence in front. */
-static int
-write_fenced(struct controller *c, const struct zk_op *op)
-{
-	struct zk_op ops[2] = {znode_controller_fence(c->epoch_version), *op};
-	struct zk_request request = {.ops = ops, .op_count = 2};
-	int st = zk_run(c->zk, &request, 1);
-
-	if (st == 0 && ops[0].st == -ESTALE)
-		st = -ESTALE;
-	else if (st == 0)
-		st = ops[1].st == -ESTALE ? -EAGAIN : ops[1].st;
-	zk_op_fini(&ops[1]);
-	return st;
-}
-
-static int
-delete_fenced(struct controller *c, const char *path)
-{
-	struct zk_op op = {.kind = ZK_DELETE, .path = path, .version = ZK_ANY_VERSION};
-	int st = write_fenced(c, &op);
-
-	return st == -ENOENT ? 0 : st;
-}
-
-/* Deletes a node and all below it. */
-static int
-delete_tree(struct controller *c, const char *path)
-{
-	struct zk_names names;
-	int st = zk_children(c->zk, path, false, &names);
-
-	if (st == -ENOENT)
-		return 0;
-	if (st != 0)
-		return st;
-	for (size_t i = 0; st == 0 && i < names.count; i++) {
-		char child[ZNODE_PATH_MAX];
-
-		if (snprintf(child, sizeof(child), "%s/%s", path, names.names[i]) >=
-		    (int)sizeof(child))
-			st = -ENAMETOOLONG;
-		else
-			st = delete_tree(c, child);
-	}
-	zk_names_fini(&names);
-	return st != 0 ? st : delete_fenced(c, path);
-}
-
 /* ---- state znodes ---- */
 
 /* The three creates of a new partition, or the one write of a known one. */
@@ -450,14 +367,14 @@ delete_topic(struct controller *c, const char *topic)
 	int st;
 
 	znode_topic_path(topic, path);
-	st = delete_tree(c, path);
+	st = office_delete_tree(c, path);
 	if (st == 0) {
 		snprintf(path, sizeof(path), "/config/topics/%s", topic);
-		st = delete_fenced(c, path);
+		st = office_delete_fenced(c, path);
 	}
 	if (st == 0) {
 		snprintf(path, sizeof(path), "/admin/delete_topics/%s", topic);
-		st = delete_fenced(c, path);
+		st = office_delete_fenced(c, path);
 	}
 	if (st == 0) {
 		diag_info(DIAG_CONTROLLER, "deleted a topic", "topic=%s", topic);
@@ -472,7 +389,7 @@ delete_request(struct controller *c, const char *topic)
 	char path[ZNODE_PATH_MAX];
 
 	snprintf(path, sizeof(path), "/admin/delete_topics/%s", topic);
-	return delete_fenced(c, path);
+	return office_delete_fenced(c, path);
 }
 
 /* Everything but the writes of states, in order. */
@@ -636,197 +553,6 @@ read_brokers(struct controller *c, struct effects *fx)
 	return 0;
 }
 
-/* ---- topics ---- */
-
-/* An old broker wrote a topic without an id: it gets one. */
-static int
-give_topic_id(struct controller *c, const char *topic, struct topic_assignment *ta)
-{
-	char path[ZNODE_PATH_MAX];
-	struct buf value = {0};
-	struct zk_op op = {.kind = ZK_SET, .path = path, .version = ZK_ANY_VERSION};
-	int st;
-
-	env_random(c->settings.env, &ta->topic_id, sizeof(ta->topic_id));
-	ta->topic_id.bytes[0] &= 0x7f; /* its text does not begin with '-' */
-	ta->has_topic_id = true;
-	znode_topic_path(topic, path);
-	znode_topic_encode(ta, &value);
-	op.data = buf_slice(&value);
-	st = write_fenced(c, &op);
-	buf_fini(&value);
-	return st;
-}
-
-static void
-put_topic(struct controller *c, const char *topic, const struct topic_assignment *ta,
-	  struct effects *fx)
-{
-	size_t count = (size_t)ta->partition_count;
-	struct controller_assignment *list = must(calloc(count + 1, sizeof(*list)));
-
-	for (size_t i = 0; i < count; i++) {
-		const struct partition_assignment *p = &ta->partitions[i];
-
-		list[i] = (struct controller_assignment){
-		    .partition = p->partition,
-		    .replicas = p->replicas,
-		    .replica_count = p->replica_count,
-		    .adding = p->adding,
-		    .adding_count = p->adding_count,
-		    .removing = p->removing,
-		    .removing_count = p->removing_count,
-		};
-	}
-	controller_state_topic(c->state, topic, &ta->topic_id, list, ta->partition_count, fx);
-	free(list);
-}
-
-static int
-take_topic(struct controller *c, const char *topic, const struct zk_op *op, struct effects *fx)
-{
-	struct topic_assignment ta;
-	int st = op->st;
-
-	if (st == -ENOENT)
-		return 0;
-	if (st == 0)
-		st = znode_topic_decode(buf_slice(&op->value), &ta);
-	if (st == -EBADMSG) {
-		diag_error(DIAG_CONTROLLER, "left out a topic whose znode cannot be read",
-			   "path=%s", op->path);
-		return 0;
-	}
-	if (st != 0)
-		return st;
-	if (!ta.has_topic_id)
-		st = give_topic_id(c, topic, &ta);
-	if (st == 0)
-		put_topic(c, topic, &ta, fx);
-	topic_assignment_fini(&ta);
-	return st;
-}
-
-/* Reads the named topics, arming their watches. fx NULL: facts only. */
-static int
-read_topics(struct controller *c, const char *const *names, size_t count, struct effects *fx)
-{
-	struct reads r;
-	int st;
-
-	reads_init(&r, count);
-	for (size_t i = 0; i < count; i++) {
-		znode_topic_path(names[i], r.paths[i]);
-		r.ops[i].watch = true;
-	}
-	st = zk_run(c->zk, r.requests, count);
-	for (size_t i = 0; st == 0 && i < count; i++)
-		st = take_topic(c, names[i], &r.ops[i], fx);
-	reads_fini(&r);
-	return st;
-}
-
-/* Reads the settings that elections depend on. */
-static int
-read_topic_settings(struct controller *c, const char *const *names, size_t count)
-{
-	const struct broker_conf *conf = conf_store_get(c->settings.conf);
-	struct reads r;
-	int st;
-
-	reads_init(&r, count);
-	for (size_t i = 0; i < count; i++)
-		snprintf(r.paths[i], sizeof(r.paths[i]), "/config/topics/%s", names[i]);
-	st = zk_run(c->zk, r.requests, count);
-	for (size_t i = 0; st == 0 && i < count; i++) {
-		struct properties props = {0};
-		struct topic_conf tc;
-
-		if (r.ops[i].st == 0 &&
-		    znode_config_decode(buf_slice(&r.ops[i].value), &props) == 0 &&
-		    topic_conf_init(&tc, conf, &props, NULL) == 0) {
-			controller_state_set_unclean(c->state, names[i],
-						     tc.unclean_leader_election_enable, NULL);
-			topic_conf_fini(&tc);
-		}
-		properties_fini(&props);
-	}
-	reads_fini(&r);
-	return st;
-}
-
-/* Reads the states of all partitions of a topic that the znodes know. */
-static int
-read_states(struct controller *c, const char *const *names, size_t count)
-{
-	int st = 0;
-
-	for (size_t t = 0; st == 0 && t < count; t++) {
-		char path[ZNODE_PATH_MAX];
-		struct zk_names numbers;
-		struct reads r;
-
-		znode_partitions_path(names[t], path);
-		st = zk_children(c->zk, path, false, &numbers);
-		if (st == -ENOENT) {
-			st = 0;
-			continue;
-		}
-		if (st != 0)
-			break;
-		reads_init(&r, numbers.count);
-		for (size_t i = 0; i < numbers.count; i++)
-			znode_partition_state_path(names[t], atoi(numbers.names[i]), r.paths[i]);
-		st = zk_run(c->zk, r.requests, numbers.count);
-		for (size_t i = 0; st == 0 && i < numbers.count; i++) {
-			struct partition_state ps;
-
-			if (r.ops[i].st != 0)
-				continue;
-			if (znode_partition_state_decode(buf_slice(&r.ops[i].value),
-							 r.ops[i].stat.version, &ps) != 0) {
-				diag_error(DIAG_CONTROLLER,
-					   "left out a partition whose state cannot be read",
-					   "path=%s", r.paths[i]);
-				continue;
-			}
-			controller_state_put_leadership(
-			    c->state, names[t], atoi(numbers.names[i]),
-			    &(struct controller_leadership){
-				ps.leader, ps.leader_epoch, ps.controller_epoch, ps.isr,
-				ps.isr_count, ps.recovering, ps.partition_epoch});
-			partition_state_fini(&ps);
-		}
-		reads_fini(&r);
-		zk_names_fini(&numbers);
-	}
-	return st;
-}
-
-static int
-topics_changed(struct controller *c, struct effects *fx)
-{
-	struct zk_names names;
-	const char **added;
-	size_t count = 0;
-	int st = zk_children(c->zk, "/brokers/topics", true, &names);
-
-	if (st != 0)
-		return st;
-	added = must(calloc(names.count + 1, sizeof(*added)));
-	for (size_t i = 0; i < names.count; i++)
-		if (!controller_state_knows_topic(c->state, names.names[i]))
-			added[count++] = names.names[i];
-	controller_state_topic_names(c->state, (const char *const *)names.names, names.count);
-	/* Its settings first: they may allow an unclean election. */
-	st = read_topics(c, added, count, fx);
-	if (st == 0)
-		st = read_topic_settings(c, added, count);
-	free(added);
-	zk_names_fini(&names);
-	return st;
-}
-
 /* ---- deletion and notifications ---- */
 
 static int
@@ -866,7 +592,7 @@ take_notifications(struct controller *c, const char *root,
 		if (fn != NULL && zk_get(c->zk, path, false, &value, NULL) == 0)
 			fn(c, buf_slice(&value));
 		buf_fini(&value);
-		st = delete_fenced(c, path);
+		st = office_delete_fenced(c, path);
 	}
 	zk_names_fini(&names);
 	return st;
@@ -921,23 +647,6 @@ ensure_feature_node(struct controller *c)
 	return st == -EEXIST ? 0 : st;
 }
 
-static int
-read_cluster(struct controller *c)
-{
-	struct zk_names names;
-	int st = zk_children(c->zk, "/brokers/topics", true, &names);
-
-	if (st != 0)
-		return st;
-	st = read_topics(c, (const char *const *)names.names, names.count, NULL);
-	if (st == 0)
-		st = read_topic_settings(c, (const char *const *)names.names, names.count);
-	if (st == 0)
-		st = read_states(c, (const char *const *)names.names, names.count);
-	zk_names_fini(&names);
-	return st;
-}
-
 int
 office_begin(struct controller *c)
 {
@@ -957,7 +666,7 @@ office_begin(struct controller *c)
 	if (st == 0)
 		st = read_brokers(c, &ignored);
 	if (st == 0)
-		st = read_cluster(c);
+		st = office_read_cluster(c);
 	if (st == 0)
 		st = deletions_changed(c, &fx);
 	if (st == 0) {
@@ -1000,10 +709,10 @@ office_on_watch(struct controller *c, enum zk_watch_type type, const char *path,
 	if (strncmp(path, broker_prefix, strlen(broker_prefix)) == 0) {
 		st = read_brokers(c, &fx);
 	} else if (strcmp(path, "/brokers/topics") == 0) {
-		st = topics_changed(c, &fx);
+		st = office_topics_changed(c, &fx);
 	} else if (strncmp(path, topic_prefix, strlen(topic_prefix)) == 0) {
 		if (type == ZK_NODE_CHANGED)
-			st = read_topics(c, &topic, 1, &fx);
+			st = office_read_topics(c, &topic, 1, &fx);
 	} else if (strcmp(path, "/admin/delete_topics") == 0) {
 		st = deletions_changed(c, &fx);
 	} else if (strcmp(path, "/log_dir_event_notification") == 0) {

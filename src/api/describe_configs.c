@@ -1,10 +1,12 @@
 /* Kafka: KafkaApis.handleDescribeConfigsRequest, ConfigHelper. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "api/api_call.h"
 #include "api/config_resource.h"
 #include "base/diag.h"
 #include "wire/generated/describe_configs.h"
+#include "zk/znode.h"
 
 /* DescribeConfigs' ConfigType. */
 static int8_t
@@ -237,21 +239,70 @@ describe(struct api_call *call, const struct describe_configs_request *req,
 	}
 }
 
+struct describe_state {
+	const struct describe_configs_request *req;
+	struct describe_configs_response resp;
+};
+
+static void
+answer(struct api_call *call)
+{
+	struct describe_state *state = call->state;
+
+	for (int32_t i = 0; i < state->req->resources_count; i++)
+		describe(call, state->req, &state->req->resources[i], &state->resp.results[i]);
+	api_answer(call, &state->resp);
+}
+
+static bool
+is_unread_topic(struct api_call *call, const struct describe_configs_resource *resource)
+{
+	return resource->resource_type == CONFIG_TOPIC &&
+	       config_resource_topic(call, resource->resource_name) == 0 &&
+	       !topic_configs_know(call->api->settings.topic_configs, resource->resource_name.data);
+}
+
+/* On the controller's thread: reads the settings of topics that this broker does not host. */
+static void
+read_topics(struct api_call *call, struct zk *zk)
+{
+	struct describe_state *state = call->state;
+
+	for (int32_t i = 0; i < state->req->resources_count; i++) {
+		const struct describe_configs_resource *resource = &state->req->resources[i];
+		char entity[ZNODE_PATH_MAX];
+
+		if (!is_unread_topic(call, resource))
+			continue;
+		snprintf(entity, sizeof(entity), "topics/%s", resource->resource_name.data);
+		call->api->settings.config_changed(call->api->settings.arg, zk, entity);
+	}
+}
+
 void
 api_describe_configs(struct api_call *call, void *request)
 {
 	const struct describe_configs_request *req = request;
-	struct describe_configs_response resp;
+	struct describe_state *state = arena_alloc(&call->arena, sizeof(*state));
+	bool unread = false;
 
-	describe_configs_response_init(&resp);
 	call->arena.limit += (size_t)4 << 20; /* every setting of a broker with its sentence */
-	resp.results = describe_configs_result_new(&call->arena, req->resources_count);
-	if (resp.results == NULL) {
+	if (state != NULL) {
+		describe_configs_response_init(&state->resp);
+		state->resp.results =
+		    describe_configs_result_new(&call->arena, req->resources_count);
+	}
+	if (state == NULL || state->resp.results == NULL) {
 		api_out_of_memory(call);
 		return;
 	}
-	resp.results_count = req->resources_count;
+	state->resp.results_count = req->resources_count;
+	state->req = req;
+	call->state = state;
 	for (int32_t i = 0; i < req->resources_count; i++)
-		describe(call, req, &req->resources[i], &resp.results[i]);
-	api_answer(call, &resp);
+		unread = unread || is_unread_topic(call, &req->resources[i]);
+	if (unread)
+		api_work_on_controller(call, read_topics, answer);
+	else
+		answer(call);
 }

@@ -257,6 +257,7 @@ open_replicas(struct broker *b)
 	    .metadata = b->metadata,
 	    .configs = b->topic_configs,
 	    .conf = &b->conf_store,
+	    .read_topic_config = broker_read_topic_config,
 	    .broker_epoch = broker_epoch,
 	    .arg = b,
 	};

@@ -164,6 +164,44 @@ read_all_topic_settings(struct broker *b)
 	return st;
 }
 
+/* A caller on another thread waits until the controller's has read a topic's settings. */
+struct topic_read {
+	struct broker *b;
+	const char *topic;
+	pthread_mutex_t mutex;
+	pthread_cond_t done_changed;
+	bool done;
+};
+
+static void
+read_for_another(void *arg, struct zk *zk)
+{
+	struct topic_read *read = arg;
+	int st = read_topic_settings(read->b, zk, read->topic);
+
+	if (st != 0 && st != -ESHUTDOWN)
+		diag_error(DIAG_CONFIG, "cannot read a topic's settings; the broker's hold",
+			   "topic=%s error=%s", read->topic, strerror(-st));
+	pthread_mutex_lock(&read->mutex);
+	read->done = true;
+	pthread_cond_signal(&read->done_changed);
+	pthread_mutex_unlock(&read->mutex);
+}
+
+void
+broker_read_topic_config(void *arg, const char *topic)
+{
+	struct topic_read read = {arg, topic, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
+				  false};
+	struct broker *b = arg;
+
+	controller_submit(b->controller, read_for_another, &read);
+	pthread_mutex_lock(&read.mutex);
+	while (!read.done)
+		pthread_cond_wait(&read.done_changed, &read.mutex);
+	pthread_mutex_unlock(&read.mutex);
+}
+
 void
 broker_configure_log(void *arg, const char *topic, struct log_config *config)
 {

@@ -84,6 +84,7 @@ void broker_close_listeners(struct broker *b);
 MUST_CHECK int broker_read_configs(struct broker *b);
 void broker_on_watch(void *arg, struct zk *zk, enum zk_watch_type type, const char *path);
 void broker_config_changed(void *arg, struct zk *zk, const char *entity);
+void broker_read_topic_config(void *arg, const char *topic);
 void broker_configure_log(void *arg, const char *topic, struct log_config *config);
 void broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now);
 void broker_ask_producer_ids(void *arg, struct producer_ids *pids);

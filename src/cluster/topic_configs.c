@@ -50,10 +50,6 @@ topic_configs_set(struct topic_configs *tcs, const char *topic, struct propertie
 	void *old = NULL;
 	int st;
 
-	if (props->texts.count == 0) { /* most topics have none: keep nothing */
-		topic_configs_remove(tcs, topic);
-		return 0;
-	}
 	copy = malloc(sizeof(*copy));
 	if (copy == NULL)
 		return -ENOMEM;
@@ -71,7 +67,7 @@ topic_configs_set(struct topic_configs *tcs, const char *topic, struct propertie
 }
 
 void
-topic_configs_remove(struct topic_configs *tcs, const char *topic)
+topic_configs_forget(struct topic_configs *tcs, const char *topic)
 {
 	struct properties *props;
 
@@ -79,6 +75,17 @@ topic_configs_remove(struct topic_configs *tcs, const char *topic)
 	props = map_remove_text(&tcs->topics, topic);
 	lock_release(&tcs->lock);
 	properties_free(props);
+}
+
+bool
+topic_configs_know(struct topic_configs *tcs, const char *topic)
+{
+	bool known;
+
+	lock_acquire(&tcs->lock);
+	known = map_get_text(&tcs->topics, topic) != NULL;
+	lock_release(&tcs->lock);
+	return known;
 }
 
 int

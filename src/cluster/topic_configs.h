@@ -18,7 +18,10 @@ void topic_configs_close(struct topic_configs *tcs);
 /* Replaces a topic's overrides: takes over what props holds and leaves it empty. 0 or -ENOMEM. */
 MUST_CHECK int topic_configs_set(struct topic_configs *tcs, const char *topic,
 				 struct properties *props);
-void topic_configs_remove(struct topic_configs *tcs, const char *topic);
+/* The topic was deleted: what is known of it holds no longer. */
+void topic_configs_forget(struct topic_configs *tcs, const char *topic);
+/* Whether its overrides were ever read, be they none. */
+bool topic_configs_know(struct topic_configs *tcs, const char *topic);
 /* Adds a copy of a topic's overrides to props. 0 or -ENOMEM. */
 MUST_CHECK int topic_configs_get(struct topic_configs *tcs, const char *topic,
 				 struct properties *props);

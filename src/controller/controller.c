@@ -205,11 +205,18 @@ void
 controller_submit(struct controller *c, controller_fn *fn, void *arg)
 {
 	struct submission *s = calloc(1, sizeof(*s));
+	bool stopped;
 
 	if (s == NULL)
 		abort();
 	*s = (struct submission){c, fn, arg};
-	mailbox_post(c->mailbox, run_submission, s);
+	lock_acquire(&c->submit_lock);
+	stopped = c->stopped;
+	if (!stopped)
+		mailbox_post(c->mailbox, run_submission, s);
+	lock_release(&c->submit_lock);
+	if (stopped)
+		run_submission(s);
 }
 
 bool
@@ -251,6 +258,7 @@ controller_open(const struct controller_settings *settings, struct controller **
 	if (c == NULL)
 		return -ENOMEM;
 	c->settings = *settings;
+	lock_init(&c->submit_lock, LOCK_SUBMIT);
 	timers_init(&c->timers);
 	timer_init(&c->retry, on_retry, c);
 	atomic_init(&c->active_id, -1);
@@ -313,6 +321,10 @@ controller_stop(struct controller *c)
 	mailbox_post(c->mailbox, stop, c);
 	pthread_join(c->thread, NULL);
 	c->started = false;
+	lock_acquire(&c->submit_lock);
+	c->stopped = true;
+	lock_release(&c->submit_lock);
+	mailbox_run(c->mailbox); /* what was submitted before: the session refuses it */
 	resign(c);
 }
 
@@ -325,6 +337,7 @@ controller_close(struct controller *c)
 	zk_close(c->zk);
 	controller_state_free(c->state);
 	timers_fini(&c->timers);
+	lock_fini(&c->submit_lock);
 	mailbox_close(c->mailbox);
 	free(c);
 }

@@ -66,14 +66,17 @@ void controller_set_tls(struct controller *c, struct ssl_ctx_st *tls, bool verif
 /* Takes the session over, starts the thread and stands for election. */
 MUST_CHECK int controller_start(struct controller *c, struct zk *zk);
 /*
- * Gives the office up and ends the thread; what is submitted from now on is dropped. The session
- * stays, and with it the broker's registration.
+ * Gives the office up and ends the thread. The session stays, and with it the broker's
+ * registration.
  */
 void controller_stop(struct controller *c);
 /* Closes the session, if controller_start() took it, after controller_stop(). Accepts NULL. */
 void controller_close(struct controller *c);
 
-/* Runs fn on the controller's thread, which may use the session there. */
+/*
+ * Runs fn on the controller's thread, which may use the session there. After controller_stop() it
+ * is run at once, by the caller, and the session answers -ESHUTDOWN: nothing is ever left waiting.
+ */
 typedef void controller_fn(void *arg, struct zk *zk);
 void controller_submit(struct controller *c, controller_fn *fn, void *arg);
 

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/lock.h"
 #include "base/map.h"
 #include "base/timers.h"
 #include "controller/controller.h"
@@ -21,6 +22,8 @@ struct controller {
 	pthread_t thread;
 	bool started;
 	_Atomic bool stopping;
+	struct lock submit_lock;
+	bool stopped;         /* under submit_lock: the thread has ended */
 	_Atomic bool active;  /* elected */
 	_Atomic bool serving; /* and this broker's metadata has been told so */
 	_Atomic int32_t active_id;

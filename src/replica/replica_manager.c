@@ -247,6 +247,10 @@ replica_manager_leader_and_isr(struct replica_manager *rm, const struct leader_a
 		const struct leader_and_isr_topic_state *ts = &req->topic_states[t];
 		struct leader_and_isr_topic_error *te = &resp->topics[t];
 
+		/* A new topic's settings hold from its first record on. */
+		if (refused == 0 && rm->settings.read_topic_config != NULL &&
+		    !topic_configs_know(rm->settings.configs, ts->topic_name.data))
+			rm->settings.read_topic_config(rm->settings.arg, ts->topic_name.data);
 		te->topic_id = ts->topic_id;
 		te->partition_errors = &resp->partition_errors[flat];
 		te->partition_errors_count = ts->partition_states_count;
@@ -292,6 +296,8 @@ stop_partition(struct replica_manager *rm, struct str topic,
 		}
 		partition_put(p);
 	}
+	if (state->delete_partition)
+		topic_configs_forget(rm->settings.configs, topic.data);
 	if (state->delete_partition)
 		st = log_manager_delete(rm->settings.logs, topic.data, state->partition_index);
 	return st;

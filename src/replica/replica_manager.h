@@ -31,6 +31,11 @@ struct replica_manager_settings {
 	struct metadata *metadata;     /* outlives it */
 	struct topic_configs *configs; /* outlives it */
 	struct conf_store *conf;       /* outlives it */
+	/*
+	 * Reads a topic's settings from the ensemble into configs, for one that is hosted for the
+	 * first time. Blocks; on the manager's thread. May be NULL.
+	 */
+	void (*read_topic_config)(void *arg, const char *topic);
 	/* This broker's epoch: requests for an older one are refused. */
 	int64_t (*broker_epoch)(void *arg);
 	/*

@@ -121,6 +121,13 @@ struct api_leader_hint {
 void api_leader_hint(struct api_call *call, struct str topic, int32_t partition,
 		     struct api_leader_hint *ret_hint);
 
+/* A copy in the arena; null stays null, and becomes so without memory. */
+static inline struct str
+api_copy_text(struct api_call *call, const char *text)
+{
+	return str_of(text == NULL ? NULL : arena_strdup(&call->arena, text, strlen(text)));
+}
+
 static inline const struct broker_conf *
 api_conf(const struct api_call *call)
 {

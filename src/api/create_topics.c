@@ -168,8 +168,7 @@ fill_outcome(struct api_call *call, const struct topic_plan *plan,
 
 		topic_conf_synonyms(conf, &plan->config, entry, synonyms);
 		config->name = str_of(entry->key);
-		config->value =
-		    str_of(arena_strdup(&call->arena, synonyms[0].text, strlen(synonyms[0].text)));
+		config->value = api_copy_text(call, synonyms[0].text);
 		config->config_source = (int8_t)synonyms[0].source;
 	}
 	return 0;

@@ -36,7 +36,7 @@ identify(struct api_call *call, struct deletable_topic_result *resp)
 		st = by_id ? K_UNKNOWN_TOPIC_ID : K_UNKNOWN_TOPIC_OR_PARTITION;
 	} else {
 		resp->topic_id = topic->id;
-		resp->name = str_of(arena_strdup(&call->arena, topic->name, strlen(topic->name)));
+		resp->name = api_copy_text(call, topic->name);
 		if (resp->name.data == NULL)
 			st = -ENOMEM;
 	}

@@ -32,11 +32,10 @@ list_brokers(struct api_call *call, struct describe_cluster_response *resp)
 			continue;
 		b = &resp->brokers[resp->brokers_count++];
 		b->broker_id = brokers[i].id;
-		b->host = str_of(arena_strdup(&call->arena, e->host, strlen(e->host)));
+		b->host = api_copy_text(call, e->host);
 		b->port = e->port;
 		if (brokers[i].rack != NULL)
-			b->rack = str_of(
-			    arena_strdup(&call->arena, brokers[i].rack, strlen(brokers[i].rack)));
+			b->rack = api_copy_text(call, brokers[i].rack);
 		if (b->host.data == NULL)
 			st = -ENOMEM;
 		if (b->broker_id == controller_active_id(call->api->settings.controller))

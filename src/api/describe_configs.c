@@ -32,12 +32,6 @@ is_asked_for(const struct describe_configs_resource *resource, const char *key)
 	return false;
 }
 
-static struct str
-copy_text(struct api_call *call, const char *text)
-{
-	return str_of(text == NULL ? NULL : arena_strdup(&call->arena, text, strlen(text)));
-}
-
 static int
 add_synonyms(struct api_call *call, const struct conf_entry *entry,
 	     const struct conf_synonym *synonyms, size_t count,
@@ -50,7 +44,7 @@ add_synonyms(struct api_call *call, const struct conf_entry *entry,
 	for (size_t i = 0; i < count; i++) {
 		config->synonyms[i].name = str_of(synonyms[i].key);
 		if (entry->type != CONF_PASSWORD)
-			config->synonyms[i].value = copy_text(call, synonyms[i].text);
+			config->synonyms[i].value = api_copy_text(call, synonyms[i].text);
 		config->synonyms[i].source = (int8_t)synonyms[i].source;
 	}
 	return 0;
@@ -68,7 +62,7 @@ add_config(struct api_call *call, const struct describe_configs_request *req,
 	config->name = str_of(entry->key);
 	config->is_sensitive = entry->type == CONF_PASSWORD;
 	if (!config->is_sensitive)
-		config->value = copy_text(call, value);
+		config->value = api_copy_text(call, value);
 	config->read_only = read_only;
 	config->config_source = (int8_t)(count > 0 ? synonyms[0].source : CONF_SOURCE_DEFAULT);
 	/* Later versions tell it by the source. */

@@ -85,8 +85,7 @@ resolve_topic(struct api_call *call, struct fetch_target *t)
 	struct metadata *md = call->api->settings.metadata;
 	const struct metadata_topic *topic = metadata_topic_by_id(metadata_read(md), &t->topic_id);
 
-	t->topic = str_of(
-	    topic == NULL ? NULL : arena_strdup(&call->arena, topic->name, strlen(topic->name)));
+	t->topic = api_copy_text(call, topic == NULL ? NULL : topic->name);
 	metadata_done(md);
 }
 

@@ -1,11 +1,5 @@
 #include "api/api_call.h"
 
-static struct str
-copy_text(struct api_call *call, const char *text)
-{
-	return str_of(text == NULL ? NULL : arena_strdup(&call->arena, text, strlen(text)));
-}
-
 void
 api_leader_hint(struct api_call *call, struct str topic, int32_t partition,
 		struct api_leader_hint *ret_hint)
@@ -27,8 +21,8 @@ api_leader_hint(struct api_call *call, struct str topic, int32_t partition,
 			    metadata_endpoint(broker, connection_listener_name(call->req->conn));
 		if (endpoint != NULL) {
 			hint.has_endpoint = true;
-			hint.host = copy_text(call, endpoint->host);
-			hint.rack = copy_text(call, broker->rack);
+			hint.host = api_copy_text(call, endpoint->host);
+			hint.rack = api_copy_text(call, broker->rack);
 			hint.port = endpoint->port;
 		}
 	}

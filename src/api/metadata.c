@@ -13,13 +13,6 @@
 	(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11)
 #define ALL_CLUSTER_OPERATIONS (1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12)
 
-/* Text and arrays of the image are copied: the answer is encoded after the image was let go. */
-static struct str
-copy_text(struct api_call *call, const char *text)
-{
-	return str_of(text == NULL ? NULL : arena_strdup(&call->arena, text, strlen(text)));
-}
-
 static int32_t *
 copy_ids(struct api_call *call, const int32_t *ids, int32_t count)
 {
@@ -50,9 +43,9 @@ fill_brokers(struct api_call *call, const struct metadata_image *image,
 			continue;
 		b = &resp->brokers[resp->brokers_count++];
 		b->node_id = brokers[i].id;
-		b->host = copy_text(call, e->host);
+		b->host = api_copy_text(call, e->host);
 		b->port = e->port;
-		b->rack = copy_text(call, brokers[i].rack);
+		b->rack = api_copy_text(call, brokers[i].rack);
 		if (b->host.data == NULL)
 			return -ENOMEM;
 	}
@@ -119,7 +112,7 @@ static int
 fill_topic(struct api_call *call, const struct metadata_image *image,
 	   const struct metadata_topic *topic, struct metadata_response_topic *resp)
 {
-	resp->name = copy_text(call, topic->name);
+	resp->name = api_copy_text(call, topic->name);
 	resp->topic_id = topic->id;
 	resp->is_internal = topic->is_internal;
 	resp->partitions = metadata_response_partition_new(&call->arena, topic->partition_count);

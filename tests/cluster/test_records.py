@@ -3,7 +3,7 @@ import subprocess
 import time
 
 import pytest
-from confluent_kafka import (Consumer, KafkaException, Producer, TopicPartition,
+from confluent_kafka import (Consumer, KafkaError, KafkaException, Producer, TopicPartition,
                              OFFSET_BEGINNING, OFFSET_END)
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -95,8 +95,12 @@ def test_a_consumer_seeks_to_the_beginning_the_end_an_offset_and_a_time(standalo
     found = consumer.offsets_for_times([TopicPartition("t", 0, base_ms + 250500)], timeout=30)
     assert found[0].offset == 251
     assert consumer.get_watermark_offsets(TopicPartition("t", 0), timeout=30) == (0, 1000)
+    consumer.close()
+    consumer = Consumer({"bootstrap.servers": b, "group.id": "unused",
+                         "enable.partition.eof": True})
     consumer.assign([TopicPartition("t", 0, OFFSET_END)])
-    wait_until(lambda: consumer.poll(0.1) is None, "nothing at the end")
+    eof = wait_until(lambda: consumer.poll(0.5), "the consumer stands at the end")
+    assert eof.error() and eof.error().code() == KafkaError._PARTITION_EOF
     producer.produce("t", value="new")
     producer.flush(30)
     assert wait_until(lambda: consumer.poll(0.5), "the new record").value() == b"new"

@@ -91,12 +91,12 @@ def test_a_consumer_seeks_to_the_beginning_the_end_an_offset_and_a_time(standalo
     b = standalone.bootstrap
     assert consume(b, "t", 1, 1)[0].value() == b"0"
     assert [m.value() for m in consume(b, "t", 1, 3, offset=500)] == [b"500", b"501", b"502"]
-    consumer = Consumer({"bootstrap.servers": b, "group.id": "unused"})
+    consumer = Consumer({"bootstrap.servers": b, "group.id": "unused", "enable.auto.commit": False})
     found = consumer.offsets_for_times([TopicPartition("t", 0, base_ms + 250500)], timeout=30)
     assert found[0].offset == 251
     assert consumer.get_watermark_offsets(TopicPartition("t", 0), timeout=30) == (0, 1000)
     consumer.close()
-    consumer = Consumer({"bootstrap.servers": b, "group.id": "unused",
+    consumer = Consumer({"bootstrap.servers": b, "group.id": "unused", "enable.auto.commit": False,
                          "enable.partition.eof": True})
     consumer.assign([TopicPartition("t", 0, OFFSET_END)])
     eof = wait_until(lambda: consumer.poll(0.5), "the consumer stands at the end")
@@ -109,7 +109,7 @@ def test_a_consumer_seeks_to_the_beginning_the_end_an_offset_and_a_time(standalo
 
 def test_a_long_poll_answers_as_soon_as_there_is_a_record(standalone):
     create(standalone.bootstrap, "t")
-    consumer = Consumer({"bootstrap.servers": standalone.bootstrap, "group.id": "unused",
+    consumer = Consumer({"bootstrap.servers": standalone.bootstrap, "group.id": "unused", "enable.auto.commit": False,
                          "fetch.wait.max.ms": 20000})
     consumer.assign([TopicPartition("t", 0, OFFSET_BEGINNING)])
     assert consumer.poll(1) is None

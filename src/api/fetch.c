@@ -246,7 +246,7 @@ run_target(struct api_call *call, struct fetch_state *state, size_t index, int64
 	if (state->isolation != LOG_READ_COMMITTED)
 		f->data.aborted_transactions_count = -1;
 	t->has_records = t->failed = t->must_answer = false;
-	if (state->context.uses_topic_ids && t->topic.data == NULL)
+	if (state->context.uses_topic_ids && t->topic.len == 0)
 		resolve_topic(call, t);
 	if (t->topic.data == NULL)
 		st = K_UNKNOWN_TOPIC_ID;

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "api/api_call.h"
@@ -20,6 +21,8 @@
 
 static _Thread_local struct api_call *spare_calls[SPARE_CALLS_MAX];
 static _Thread_local size_t spare_call_count;
+static pthread_key_t spare_calls_key; /* its destructor frees the list of a thread that ends */
+static pthread_once_t spare_calls_once = PTHREAD_ONCE_INIT;
 
 static const struct api_entry entries[] = {
 #define API(key_, handler, min_, max_, caller, authorisation_)                                     \
@@ -33,6 +36,25 @@ static const struct api_entry entries[] = {
 };
 
 /* Calls */
+
+static void
+free_spare_calls(void *arg)
+{
+	(void)arg;
+	while (spare_call_count > 0) {
+		struct api_call *call = spare_calls[--spare_call_count];
+
+		arena_fini(&call->arena);
+		free(call);
+	}
+}
+
+static void
+make_spare_calls_key(void)
+{
+	if (pthread_key_create(&spare_calls_key, free_spare_calls) != 0)
+		abort();
+}
 
 static struct api_call *
 call_new(struct api *api, struct net_request *req)
@@ -68,7 +90,8 @@ call_put(struct api_call *call)
 	arena = call->arena;
 	memset(call, 0, sizeof(*call));
 	call->arena = arena;
-	if (spare_call_count < SPARE_CALLS_MAX) {
+	if (spare_call_count < SPARE_CALLS_MAX &&
+	    (spare_call_count > 0 || pthread_setspecific(spare_calls_key, spare_calls) == 0)) {
 		spare_calls[spare_call_count++] = call;
 		return;
 	}
@@ -489,6 +512,7 @@ api_open(const struct api_settings *settings, struct api **ret_api)
 	api->settings = *settings;
 	api->handler =
 	    (struct net_handler){.on_request = on_request, .on_closed = on_closed, .arg = api};
+	pthread_once(&spare_calls_once, make_spare_calls_key);
 	lock_init(&api->waiting_lock, LOCK_API);
 	api->entries = calloc(ARRAY_LEN(entries), sizeof(*api->entries));
 	if (api->entries == NULL ||

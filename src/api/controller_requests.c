@@ -13,6 +13,7 @@
 
 #include "api/api_call.h"
 #include "base/diag.h"
+#include "net/endpoint.h"
 #include "wire/generated/allocate_producer_ids.h"
 #include "wire/generated/leader_and_isr.h"
 #include "wire/generated/stop_replica.h"
@@ -72,6 +73,34 @@ group_update_metadata(struct update_metadata_request *req, struct arena *arena)
 	return 0;
 }
 
+/* Version 0 has one plaintext endpoint beside the list; up to 2, listeners are named by protocol.
+ */
+static int
+name_listeners(struct update_metadata_request *req, int version, struct arena *arena)
+{
+	for (int32_t i = 0; i < req->live_brokers_count; i++) {
+		struct update_metadata_broker *b = &req->live_brokers[i];
+
+		if (version == 0) {
+			b->endpoints = update_metadata_endpoint_new(arena, 1);
+			if (b->endpoints == NULL)
+				return -ENOMEM;
+			b->endpoints_count = 1;
+			b->endpoints[0].host = b->v0_host;
+			b->endpoints[0].port = b->v0_port;
+			b->endpoints[0].security_protocol = SECURITY_PLAINTEXT;
+		}
+		for (int32_t k = 0; k < b->endpoints_count; k++) {
+			int16_t protocol = b->endpoints[k].security_protocol;
+
+			if (protocol >= SECURITY_PLAINTEXT && protocol <= SECURITY_SASL_SSL)
+				b->endpoints[k].listener = str_of(
+				    security_protocol_name((enum security_protocol)protocol));
+		}
+	}
+	return 0;
+}
+
 static int
 add_stop_state(struct stop_replica_request *req, struct arena *arena, struct str topic,
 	       int32_t partition)
@@ -116,13 +145,17 @@ group_stop_replica(struct stop_replica_request *req, struct arena *arena)
 static int
 group_order(struct order *order, struct arena *arena)
 {
+	int st = 0;
+
 	if (order->api_key == API_LEADER_AND_ISR && order->api_version < 2)
 		return group_leader_and_isr(order->request, arena);
 	if (order->api_key == API_STOP_REPLICA && order->api_version < 3)
 		return group_stop_replica(order->request, arena);
 	if (order->api_key == API_UPDATE_METADATA && order->api_version < 5)
-		return group_update_metadata(order->request, arena);
-	return 0;
+		st = group_update_metadata(order->request, arena);
+	if (st == 0 && order->api_key == API_UPDATE_METADATA && order->api_version < 3)
+		st = name_listeners(order->request, order->api_version, arena);
+	return st;
 }
 
 /* Versions up to 4 list errors by topic name, later ones by topic id. */

@@ -22,12 +22,13 @@ api_find_coordinator(struct api_call *call, void *request)
 	struct find_coordinator_response resp;
 
 	find_coordinator_response_init(&resp);
-	resp.error_code = error;
-	resp.error_message = message;
-	resp.node_id = -1;
-	resp.host = str_of("");
-	resp.port = -1;
-	if (api_version(call) >= 4) {
+	if (api_version(call) < 4) {
+		resp.error_code = error;
+		resp.error_message = message;
+		resp.node_id = -1;
+		resp.host = str_of("");
+		resp.port = -1;
+	} else {
 		resp.coordinators = find_coordinator_response_coordinator_new(
 		    &call->arena, req->coordinator_keys_count);
 		if (resp.coordinators == NULL) {

@@ -1,0 +1,443 @@
+"""Every version of every API that the broker advertises: asked, answered, decoded to the last byte.
+
+Each API has a function here that sends one version's request and says what the answer must hold. An
+API that is advertised and has none fails the first test: who adds an API adds its exchange.
+"""
+import signal
+
+import pytest
+
+import wire
+from conftest import Broker, wait_until
+from test_records import create, produce as send
+from wire import Connection
+
+NONE, UNKNOWN_TOPIC, INVALID_REQUEST, STALE_CONTROLLER_EPOCH = 0, 3, 42, 11
+COORDINATOR_NOT_AVAILABLE, STALE_BROKER_EPOCH, MISMATCHED_ENDPOINT_TYPE = 15, 77, 114
+TOPIC, BROKER_RESOURCE = 2, 4
+KEY, VALUE = b"key", b"the very value"
+FIRST_CONTROLLER_EPOCH = 1
+
+EXCHANGES = {}
+
+
+def exchange(function):
+    """Registers the exchange of the API that the function is named after."""
+    EXCHANGES["".join(word.capitalize() for word in function.__name__.split("_"))] = function
+    return function
+
+
+class World:
+    """One broker with a topic of one record, and new names for what a version makes."""
+
+    def __init__(self, broker):
+        self.broker = broker
+        create(broker.bootstrap, "t")
+        send(broker.bootstrap, "t", [(KEY, VALUE, None)])
+        self.topic_id = self.described("t")["TopicId"]
+        self.made = 0
+
+    def connect(self):
+        return Connection(self.broker.port)
+
+    def described(self, topic):
+        with self.connect() as c:
+            answer = c.call("Metadata", 12, {"Topics": [{"Name": topic}],
+                                             "AllowAutoTopicCreation": False})
+        return answer["Topics"][0]
+
+    def has(self, topic, partitions=1):
+        return len(self.described(topic)["Partitions"]) == partitions
+
+    def new_name(self):
+        self.made += 1
+        return f"made-{self.made}"
+
+    def new_topic(self):
+        name = self.new_name()
+        create(self.broker.bootstrap, name)
+        wait_until(lambda: self.has(name), f"{name} is there")
+        return name
+
+    def setting(self, topic, name):
+        with self.connect() as c:
+            answer = c.call("DescribeConfigs", 4, {"Resources": [
+                {"ResourceType": TOPIC, "ResourceName": topic, "ConfigurationKeys": [name]}]})
+        return answer["Results"][0]["Configs"][0]["Value"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    broker = Broker(tmp_path_factory.mktemp("versions") / "broker").start()
+    yield World(broker)
+    if broker.process.running():
+        broker.process.stop(signal.SIGKILL)
+
+
+# ---- records -----------------------------------------------------------------------------------
+
+
+def magic_of_produce(version):
+    return 2 if version >= 3 else 1 if version == 2 else 0
+
+
+@exchange
+def produce(world, ask, version):
+    topic = world.new_topic()
+    records = wire.record_batch(magic_of_produce(version), KEY, VALUE)
+    answer = ask({"Acks": -1, "TimeoutMs": 10000, "TopicData": [
+        {"Name": topic, "PartitionData": [{"Index": 0, "Records": records}]},
+        {"Name": "absent", "PartitionData": [{"Index": 5, "Records": records}]}]})
+    there, absent = answer["Responses"]
+    assert (there["Name"], absent["Name"]) == (topic, "absent")
+    done, = there["PartitionResponses"]
+    assert (done["Index"], done["ErrorCode"], done["BaseOffset"]) == (0, NONE, 0)
+    if version >= 5:
+        assert done["LogStartOffset"] == 0
+    refused, = absent["PartitionResponses"]
+    assert (refused["Index"], refused["ErrorCode"], refused["BaseOffset"]) == (5, UNKNOWN_TOPIC, -1)
+
+
+@exchange
+def fetch(world, ask, version):
+    answer = ask({"ReplicaId": -1, "MaxWaitMs": 500, "MinBytes": 1, "Topics": [
+        {"Topic": "t", "TopicId": world.topic_id, "Partitions": [
+            {"Partition": 0, "FetchOffset": 0, "PartitionMaxBytes": 1 << 20},
+            {"Partition": 9, "FetchOffset": 0, "PartitionMaxBytes": 1 << 20}]}]})
+    topic, = answer["Responses"]
+    assert topic["TopicId"] == world.topic_id if version >= 13 else topic["Topic"] == "t"
+    got, absent = sorted(topic["Partitions"], key=lambda p: p["PartitionIndex"])
+    assert (got["PartitionIndex"], got["ErrorCode"], got["HighWatermark"]) == (0, NONE, 1)
+    assert wire.batch_magic(got["Records"]) == (2 if version >= 4 else 1 if version >= 2 else 0)
+    assert KEY in got["Records"] and VALUE in got["Records"]
+    assert (absent["PartitionIndex"], absent["ErrorCode"]) == (9, UNKNOWN_TOPIC)
+
+
+@exchange
+def list_offsets(world, ask, version):
+    earliest, latest = -2, -1
+    for timestamp, offset in (earliest, 0), (latest, 1):
+        answer = ask({"ReplicaId": -1, "Topics": [{"Name": "t", "Partitions": [
+            {"PartitionIndex": 0, "Timestamp": timestamp, "MaxNumOffsets": 1}]}]})
+        topic, = answer["Topics"]
+        found, = topic["Partitions"]
+        assert (topic["Name"], found["PartitionIndex"], found["ErrorCode"]) == ("t", 0, NONE)
+        assert offset == (found["OldStyleOffsets"][0] if version == 0 else found["Offset"])
+
+
+@exchange
+def delete_records(world, ask, version):
+    topic = world.new_topic()
+    send(world.broker.bootstrap, topic, [(KEY, VALUE, None)] * 3)
+    answer = ask({"TimeoutMs": 10000, "Topics": [{"Name": topic, "Partitions": [
+        {"PartitionIndex": 0, "Offset": 2}, {"PartitionIndex": 9, "Offset": 2}]}]})
+    done, absent = answer["Topics"][0]["Partitions"]
+    assert (done["LowWatermark"], done["ErrorCode"]) == (2, NONE)
+    assert (absent["LowWatermark"], absent["ErrorCode"]) == (-1, UNKNOWN_TOPIC)
+
+
+@exchange
+def offset_for_leader_epoch(world, ask, version):
+    answer = ask({"Topics": [{"Topic": "t", "Partitions": [
+        {"Partition": 0, "LeaderEpoch": 0}, {"Partition": 9, "LeaderEpoch": 0}]}]})
+    found, absent = answer["Topics"][0]["Partitions"]
+    assert (found["Partition"], found["ErrorCode"], found["EndOffset"]) == (0, NONE, 1)
+    if version >= 1:
+        assert found["LeaderEpoch"] == 0
+    assert (absent["Partition"], absent["ErrorCode"], absent["EndOffset"]) == (9, UNKNOWN_TOPIC, -1)
+
+
+@exchange
+def describe_producers(world, ask, version):
+    answer = ask({"Topics": [{"Name": "t", "PartitionIndexes": [0, 9]}]})
+    found, absent = answer["Topics"][0]["Partitions"]
+    assert found["ErrorCode"] == NONE
+    producer, = found["ActiveProducers"]
+    assert (producer["ProducerEpoch"], producer["LastSequence"]) == (0, 0)
+    assert producer["CurrentTxnStartOffset"] == -1
+    assert (absent["PartitionIndex"], absent["ErrorCode"]) == (9, UNKNOWN_TOPIC)
+
+
+@exchange
+def init_producer_id(world, ask, version):
+    request = {"TransactionalId": None, "TransactionTimeoutMs": 60000}
+    first, second = ask(request), ask(request)
+    assert (first["ErrorCode"], first["ProducerEpoch"]) == (NONE, 0)
+    assert second["ProducerId"] == first["ProducerId"] + 1 > 0
+    refused = ask(dict(request, TransactionalId=""))
+    assert (refused["ErrorCode"], refused["ProducerId"]) == (INVALID_REQUEST, -1)
+
+
+# ---- the cluster -------------------------------------------------------------------------------
+
+
+@exchange
+def api_versions(world, ask, version):
+    answer = ask({"ClientSoftwareName": "test", "ClientSoftwareVersion": "1.0"})
+    assert answer["ErrorCode"] == NONE
+    ranges = {a["ApiKey"]: (a["MinVersion"], a["MaxVersion"]) for a in answer["ApiKeys"]}
+    assert ranges == wire.advertised(world.broker.port)
+
+
+@exchange
+def metadata(world, ask, version):
+    answer = ask({"Topics": [{"Name": "t"}, {"Name": "absent"}], "AllowAutoTopicCreation": False,
+                  "IncludeTopicAuthorizedOperations": True}) if version >= 4 else ask(
+                      {"Topics": [{"Name": "t"}]})
+    broker, = answer["Brokers"]
+    assert (broker["NodeId"], broker["Host"], broker["Port"]) == (0, "127.0.0.1", world.broker.port)
+    if version >= 1:
+        assert answer["ControllerId"] == 0
+    if version >= 2:
+        assert len(answer["ClusterId"]) == 22
+    topic = answer["Topics"][0]
+    assert (topic["ErrorCode"], topic["Name"]) == (NONE, "t")
+    if version >= 8:
+        assert topic["TopicAuthorizedOperations"] & 1 << 3  # READ
+    if version >= 10:
+        assert topic["TopicId"] == world.topic_id
+    partition, = topic["Partitions"]
+    assert (partition["ErrorCode"], partition["LeaderId"]) == (NONE, 0)
+    assert partition["ReplicaNodes"] == partition["IsrNodes"] == [0]
+    if version >= 4:
+        absent = answer["Topics"][1]
+        assert (absent["ErrorCode"], absent["Name"]) == (UNKNOWN_TOPIC, "absent")
+        assert absent["Partitions"] == []
+
+
+@exchange
+def describe_cluster(world, ask, version):
+    answer = ask({"EndpointType": 1})
+    assert (answer["ErrorCode"], answer["ControllerId"]) == (NONE, 0)
+    broker, = answer["Brokers"]
+    assert (broker["BrokerId"], broker["Host"], broker["Port"]) == (0, "127.0.0.1",
+                                                                    world.broker.port)
+    if version >= 1:
+        assert ask({"EndpointType": 2})["ErrorCode"] == MISMATCHED_ENDPOINT_TYPE
+
+
+@exchange
+def find_coordinator(world, ask, version):
+    """What is asked for has a coordinator or none yet; a type that there is not is refused."""
+    for key_type, errors in (0, {NONE, COORDINATOR_NOT_AVAILABLE}), (7, {INVALID_REQUEST}):
+        if version == 0 and key_type != 0:
+            continue
+        answer = ask({"Key": "g", "KeyType": key_type, "CoordinatorKeys": ["g", "h"]})
+        found = answer["Coordinators"] if version >= 4 else [answer]
+        assert [c["Key"] for c in found] == ["g", "h"] if version >= 4 else len(found) == 1
+        for coordinator in found:
+            assert coordinator["ErrorCode"] in errors
+            assert coordinator["NodeId"] == (0 if coordinator["ErrorCode"] == NONE else -1)
+
+
+# ---- topics ------------------------------------------------------------------------------------
+
+
+@exchange
+def create_topics(world, ask, version):
+    name = world.new_name()
+    answer = ask({"timeoutMs": 10000, "Topics": [
+        {"Name": name, "NumPartitions": 2, "ReplicationFactor": 1,
+         "Configs": [{"Name": "retention.ms", "Value": "12345"}]},
+        {"Name": "t", "NumPartitions": 1, "ReplicationFactor": 1}]})
+    errors = {t["Name"]: t["ErrorCode"] for t in answer["Topics"]}
+    assert errors == {name: NONE, "t": 36}  # TOPIC_ALREADY_EXISTS
+    made = next(t for t in answer["Topics"] if t["Name"] == name)
+    assert world.has(name, 2) and world.setting(name, "retention.ms") == "12345"
+    if version >= 5:
+        assert (made["NumPartitions"], made["ReplicationFactor"]) == (2, 1)
+        assert {c["Name"]: c["Value"] for c in made["Configs"]}["retention.ms"] == "12345"
+    if version >= 7:
+        assert made["TopicId"] == world.described(name)["TopicId"]
+
+
+@exchange
+def delete_topics(world, ask, version):
+    name = world.new_topic()
+    answer = ask({"TimeoutMs": 10000, "Topics": [{"Name": name}, {"Name": "absent"}],
+                  "TopicNames": [name, "absent"]})
+    assert {t["Name"]: t["ErrorCode"] for t in answer["Responses"]} == {name: NONE,
+                                                                        "absent": UNKNOWN_TOPIC}
+    assert world.described(name)["ErrorCode"] == UNKNOWN_TOPIC
+
+
+@exchange
+def create_partitions(world, ask, version):
+    name = world.new_topic()
+    answer = ask({"TimeoutMs": 10000, "Topics": [{"Name": name, "Count": 3, "Assignments": None},
+                                                 {"Name": "t", "Count": 1, "Assignments": None}]})
+    assert {t["Name"]: t["ErrorCode"] for t in answer["Results"]} == {name: NONE, "t": 37}
+    assert world.has(name, 3)
+
+
+# ---- settings ----------------------------------------------------------------------------------
+
+
+@exchange
+def describe_configs(world, ask, version):
+    answer = ask({"IncludeSynonyms": True, "IncludeDocumentation": True, "Resources": [
+        {"ResourceType": TOPIC, "ResourceName": "t", "ConfigurationKeys": ["retention.ms"]},
+        {"ResourceType": BROKER_RESOURCE, "ResourceName": "0", "ConfigurationKeys": None},
+        {"ResourceType": TOPIC, "ResourceName": "absent", "ConfigurationKeys": None}]})
+    topic, broker, absent = answer["Results"]
+    assert (topic["ErrorCode"], broker["ErrorCode"], absent["ErrorCode"]) == (NONE, NONE,
+                                                                              UNKNOWN_TOPIC)
+    retention, = topic["Configs"]
+    assert (retention["Name"], retention["Value"]) == ("retention.ms", "604800000")
+    assert not retention["ReadOnly"] and not retention["IsSensitive"]
+    if version == 0:
+        assert retention["IsDefault"]
+    if version >= 1:
+        assert retention["ConfigSource"] == 5  # DEFAULT_CONFIG
+        assert retention["Synonyms"][0]["Name"] == "log.retention.hours"
+    if version >= 3:
+        assert retention["ConfigType"] == 5 and retention["Documentation"]  # LONG
+    assert {c["Name"]: c["Value"] for c in broker["Configs"]}["broker.id"] == "0"
+
+
+@exchange
+def alter_configs(world, ask, version):
+    name = world.new_topic()
+    answer = ask({"Resources": [
+        {"ResourceType": TOPIC, "ResourceName": name,
+         "Configs": [{"Name": "retention.ms", "Value": "54321"}]},
+        {"ResourceType": TOPIC, "ResourceName": "absent", "Configs": []}]})
+    assert [r["ErrorCode"] for r in answer["Responses"]] == [NONE, UNKNOWN_TOPIC]
+    assert [r["ResourceName"] for r in answer["Responses"]] == [name, "absent"]
+    wait_until(lambda: world.setting(name, "retention.ms") == "54321", "the setting holds")
+
+
+@exchange
+def incremental_alter_configs(world, ask, version):
+    name = world.new_topic()
+
+    def alter(operation, value):
+        answer = ask({"Resources": [{"ResourceType": TOPIC, "ResourceName": name, "Configs": [
+            {"Name": "retention.ms", "ConfigOperation": operation, "Value": value}]}]})
+        return answer["Responses"][0]["ErrorCode"]
+
+    assert alter(0, "99999") == NONE
+    wait_until(lambda: world.setting(name, "retention.ms") == "99999", "the setting holds")
+    assert alter(1, None) == NONE
+    wait_until(lambda: world.setting(name, "retention.ms") == "604800000", "the default is back")
+    assert alter(7, "1") == INVALID_REQUEST
+
+
+# ---- what the controller asks ------------------------------------------------------------------
+
+
+def new_partition(topic):
+    return {"TopicName": topic, "PartitionIndex": 0, "ControllerEpoch": FIRST_CONTROLLER_EPOCH,
+            "Leader": 0, "LeaderEpoch": 0, "Isr": [0], "Replicas": [0]}
+
+
+def from_controller(epoch=FIRST_CONTROLLER_EPOCH):
+    return {"ControllerId": 0, "ControllerEpoch": epoch}
+
+
+def make_replica(world, topic, topic_id):
+    """Tells the broker, as its controller would, to lead a topic that nobody else knows."""
+    with world.connect() as c:
+        answer = c.call("LeaderAndIsr", 7, leader_and_isr_request(world, topic, topic_id))
+    assert answer["ErrorCode"] == NONE
+
+
+def leader_and_isr_request(world, topic, topic_id):
+    state = dict(new_partition(topic), IsNew=True)
+    return dict(from_controller(), UngroupedPartitionStates=[state], TopicStates=[
+        {"TopicName": topic, "TopicId": topic_id, "PartitionStates": [state]}], LiveLeaders=[
+            {"BrokerId": 0, "HostName": "127.0.0.1", "Port": world.broker.port}])
+
+
+@exchange
+def leader_and_isr(world, ask, version):
+    topic = f"led-{version}"
+    topic_id = bytes(15) + bytes([100 + version])
+    answer = ask(leader_and_isr_request(world, topic, topic_id))
+    assert answer["ErrorCode"] == NONE
+    errors = answer["PartitionErrors"] if version < 5 else answer["Topics"][0]["PartitionErrors"]
+    assert [(e["PartitionIndex"], e["ErrorCode"]) for e in errors] == [(0, NONE)]
+    if version < 5:
+        assert errors[0]["TopicName"] == topic
+    else:
+        assert answer["Topics"][0]["TopicId"] == topic_id
+    assert (world.broker.data / f"{topic}-0").is_dir()
+    assert ask(from_controller(epoch=0))["ErrorCode"] == STALE_CONTROLLER_EPOCH
+
+
+@exchange
+def stop_replica(world, ask, version):
+    topic = f"stopped-{version}"
+    make_replica(world, topic, bytes(15) + bytes([200 + version]))
+    answer = ask(dict(
+        from_controller(), DeletePartitions=True,
+        UngroupedPartitions=[{"TopicName": topic, "PartitionIndex": 0}],
+        Topics=[{"Name": topic, "PartitionIndexes": [0]}],
+        TopicStates=[{"TopicName": topic, "PartitionStates": [
+            {"PartitionIndex": 0, "LeaderEpoch": -2, "DeletePartition": True}]}]))
+    assert answer["ErrorCode"] == NONE
+    stopped, = answer["PartitionErrors"]
+    assert (stopped["TopicName"], stopped["PartitionIndex"], stopped["ErrorCode"]) == (topic, 0,
+                                                                                       NONE)
+    assert not (world.broker.data / f"{topic}-0").exists()
+    assert ask(from_controller(epoch=0))["ErrorCode"] == STALE_CONTROLLER_EPOCH
+
+
+@exchange
+def update_metadata(world, ask, version):
+    topic = f"told-{version}"
+    port = world.broker.port
+    answer = ask(dict(
+        from_controller(), UngroupedPartitionStates=[new_partition(topic)],
+        TopicStates=[{"TopicName": topic, "TopicId": bytes(15) + bytes([50 + version]),
+                      "PartitionStates": [new_partition(topic)]}],
+        LiveBrokers=[{"Id": 0, "V0Host": "127.0.0.1", "V0Port": port, "Rack": None, "Endpoints": [
+            {"Port": port, "Host": "127.0.0.1", "Listener": "PLAINTEXT", "SecurityProtocol": 0}]}]))
+    assert answer["ErrorCode"] == NONE
+    assert world.described(topic)["Partitions"][0]["LeaderId"] == 0
+    assert ask(from_controller(epoch=0))["ErrorCode"] == STALE_CONTROLLER_EPOCH
+
+
+@exchange
+def allocate_producer_ids(world, ask, version):
+    assert ask({"BrokerId": 0, "BrokerEpoch": 987654321})["ErrorCode"] == STALE_BROKER_EPOCH
+    assert ask({"BrokerId": 77, "BrokerEpoch": -1})["ErrorCode"] == 102  # not registered
+
+
+# ---- the tests ---------------------------------------------------------------------------------
+
+
+def test_every_advertised_api_has_an_exchange_here(world):
+    served = {wire.APIS[key].name for key in wire.advertised(world.broker.port)}
+    assert sorted(served - set(EXCHANGES)) == [], "advertised, and never asked"
+    assert sorted(set(EXCHANGES) - served) == [], "asked, and not advertised"
+
+
+def test_the_decoder_here_takes_neither_more_nor_less_than_a_message():
+    """What the tests below lean on: an answer that is a byte off in any version is noticed."""
+    message = wire.BY_NAME["FindCoordinator"].response
+    for version in range(message.versions[0], message.versions[1] + 1):
+        values = {"Host": "h", "Coordinators": [{"Key": "k", "Host": "h", "ErrorMessage": None}]}
+        good = wire.encode(message, version, values)
+        got = wire.decode(message, version, good)
+        assert (got["Coordinators"][0]["Key"] == "k") if version >= 4 else (got["Host"] == "h")
+        for bad in good + b"\0", good[:-1]:
+            with pytest.raises(wire.WireError):
+                wire.decode(message, version, bad)
+
+
+@pytest.mark.parametrize("name", sorted(EXCHANGES))
+def test_every_version_is_answered_in_its_own_form(world, name):
+    lowest, highest = wire.advertised(world.broker.port)[wire.BY_NAME[name].key]
+    assert lowest <= highest
+    for version in range(lowest, highest + 1):
+        with world.connect() as c:
+            def ask(values):
+                answer = c.call(name, version, values)
+                assert answer.get("ThrottleTimeMs", 0) == 0
+                return answer
+
+            try:
+                EXCHANGES[name](world, ask, version)
+            except Exception as failure:
+                raise AssertionError(f"{name} version {version}: {failure!r}") from failure

@@ -95,14 +95,21 @@ build() {
 		>"$1.build.log" 2>&1
 }
 
-# suite VERSION: runs each test of the list by itself, on a broker of its own.
+# suite VERSION: runs each test of the list, or of $RDKAFKA_TESTS, by itself, on a broker of its own.
+#
+# The bootstrap address differs from the advertised one, as in a real cluster. Where they are the
+# same, the connection to the leader is up before the topic is known, and the client's two threads
+# race: one moves what was produced meanwhile to the partition record by record, the other sends what
+# it finds there. Test 0086 of 2.0.2 counts the records of that first request, and so fails once in
+# seven runs, on Apache Kafka 3.9 just as here (6 of 40, 5 of 40; this way 0 of 40, 0 of 40).
 suite() {
 	local test ok
-	for test in $(sed 's/#.*//' "$here/librdkafka-$1.list"); do
+	printf '%s\n' bootstrap.servers=localhost:19092 broker.address.family=v4 \
+		test.timeout.multiplier=2 >"$cache/test.conf"
+	for test in ${RDKAFKA_TESTS:-$(sed 's/#.*//' "$here/librdkafka-$1.list")}; do
 		start_broker -o offsets.topic.replication.factor=1 || { echo "no broker"; failed=$((failed + 1)); continue; }
 		cd "$cache/$1/tests" || return
-		printf 'bootstrap.servers=127.0.0.1:19092\ntest.timeout.multiplier=2\n' >test.conf
-		RDKAFKA_TEST_CONF=$PWD/test.conf TEST_KAFKA_VERSION=3.9.0 BROKERS=127.0.0.1:19092 \
+		RDKAFKA_TEST_CONF=$cache/test.conf TEST_KAFKA_VERSION=3.9.0 BROKERS=localhost:19092 \
 			TESTS=$test LD_LIBRARY_PATH=../src:../src-cpp timeout 300 ./test-runner -p1 -Q -E -L \
 			>"$cache/$1-$test.out" 2>&1
 		ok=$?

@@ -75,6 +75,7 @@ broker_on_conf_change(void *arg, const struct broker_conf *old, const struct bro
 	if (b->limits != NULL) {
 		connection_limits_set(b->limits, (int)now->max_connections,
 				      (int)now->max_connections_per_ip);
+		connection_limits_set_rate(b->limits, (int)now->max_connection_creation_rate);
 		if (strcmp(old->max_connections_per_ip_overrides,
 			   now->max_connections_per_ip_overrides) != 0 &&
 		    connection_limits_set_overrides(
@@ -82,11 +83,15 @@ broker_on_conf_change(void *arg, const struct broker_conf *old, const struct bro
 			diag_error(DIAG_CONFIG, err, "");
 	}
 	for (size_t i = 0; b->listeners != NULL && i < b->endpoints.count; i++) {
-		const char *text = broker_conf_listener_text(
-		    now, b->endpoints.items[i].listener_name, "max.connections");
+		struct listener *l = b->listeners[i].listener;
+		const char *name = b->endpoints.items[i].listener_name;
 
-		if (b->listeners[i].listener != NULL && text != NULL)
-			listener_set_max_connections(b->listeners[i].listener, atoi(text));
+		if (l == NULL)
+			continue;
+		listener_set_max_connections(l,
+					     broker_listener_limit(now, name, "max.connections"));
+		listener_set_max_connection_rate(
+		    l, broker_listener_limit(now, name, "max.connection.creation.rate"));
 	}
 	if (b->replicas != NULL)
 		replica_manager_configure(b->replicas, NULL);

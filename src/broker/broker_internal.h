@@ -81,6 +81,8 @@ MUST_CHECK int broker_parse_listeners(struct broker *b);
 MUST_CHECK int broker_open_listeners(struct broker *b);
 MUST_CHECK int broker_open_http(struct broker *b);
 void broker_close_listeners(struct broker *b);
+/* A setting of connections for one listener: its own, or the broker's. */
+int broker_listener_limit(const struct broker_conf *conf, const char *listener, const char *key);
 MUST_CHECK int broker_read_configs(struct broker *b);
 void broker_on_watch(void *arg, struct zk *zk, enum zk_watch_type type, const char *path);
 void broker_config_changed(void *arg, struct zk *zk, const char *entity);

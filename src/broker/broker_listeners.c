@@ -207,10 +207,10 @@ on_connected(void *arg, struct connection *conn)
 	return st;
 }
 
-static int
-listener_limit(const struct broker_conf *conf, const char *listener)
+int
+broker_listener_limit(const struct broker_conf *conf, const char *listener, const char *key)
 {
-	const char *text = broker_conf_listener_text(conf, listener, "max.connections");
+	const char *text = broker_conf_listener_text(conf, listener, key);
 
 	return text == NULL ? CONNECTIONS_UNLIMITED : atoi(text);
 }
@@ -249,7 +249,10 @@ open_listener(struct broker *b, size_t index)
 	ls.request_max_bytes = conf->socket_request_max_bytes;
 	ls.auth_max_bytes = conf->sasl_server_max_receive_size;
 	ls.idle_ms = conf->connections_max_idle_ms;
-	ls.max_connections = listener_limit(conf, ep->listener_name);
+	ls.failed_auth_ms = conf->connection_failed_authentication_delay_ms;
+	ls.max_connections = broker_listener_limit(conf, ep->listener_name, "max.connections");
+	ls.max_connection_rate =
+	    broker_listener_limit(conf, ep->listener_name, "max.connection.creation.rate");
 	st = listener_open(b->reactors, &ls, err, sizeof(err), &bl->listener);
 	if (st != 0)
 		diag_error(DIAG_NET, err, "");
@@ -267,11 +270,13 @@ broker_open_listeners(struct broker *b)
 	char err[512];
 	int st;
 
-	st = connection_limits_open(&b->limits);
+	st = connection_limits_open((int)conf->quota_window_num,
+				    conf->quota_window_size_seconds * 1000, &b->limits);
 	if (st != 0)
 		return st;
 	connection_limits_set(b->limits, (int)conf->max_connections,
 			      (int)conf->max_connections_per_ip);
+	connection_limits_set_rate(b->limits, (int)conf->max_connection_creation_rate);
 	st = connection_limits_set_overrides(b->limits, conf->max_connections_per_ip_overrides, err,
 					     sizeof(err));
 	if (st != 0) {

@@ -133,8 +133,24 @@ connection_open(struct lane *lane, int fd, const union net_address *peer)
 		connection_close(conn, CLOSE_MEMORY);
 	else if (!conn->handshaking && h->on_connected != NULL &&
 		 h->on_connected(h->arg, conn) != 0)
-		connection_close(conn, CLOSE_AUTHENTICATION);
+		connection_refuse(conn, CLOSE_AUTHENTICATION);
 	connection_settle(conn);
+}
+
+void
+connection_refuse(struct connection *conn, enum close_reason reason)
+{
+	struct lane *lane = conn->lane;
+	int64_t delay_ms = lane->listener->settings.failed_auth_ms;
+
+	if (delay_ms == 0) {
+		connection_close(conn, reason);
+		return;
+	}
+	conn->refused = true;
+	conn->closing_reason = reason;
+	lane_touch(lane, conn); /* a handshake that has failed is not a slow one */
+	reactor_arm(lane->reactor, &conn->unmute, reactor_now_ms(lane->reactor) + delay_ms);
 }
 
 void

@@ -37,7 +37,7 @@ struct connection {
 	struct link link;  /* in its lane */
 	int64_t active_ms; /* last time bytes moved; accept time during the handshake */
 	struct reactor_task task;
-	struct timer unmute;
+	struct timer unmute; /* a throttle ends; a refused connection is closed */
 	struct send_queue out;
 	struct request *reading; /* whose frame is being received */
 	struct request *current; /* the handler has it */
@@ -57,6 +57,7 @@ struct connection {
 	bool grant_pending; /* out of the queue, the message is on its way */
 	bool closing;       /* when everything was sent */
 	enum close_reason closing_reason;
+	bool refused; /* failed to authenticate, waits to be closed; nothing else happens to it */
 	bool closed;
 	bool authenticated;
 	uint64_t id;
@@ -71,6 +72,9 @@ struct connection {
 void connection_open(struct lane *lane, int fd, const union net_address *peer);
 /* Ends it, but for a request that waits; freed by connection_settle(). */
 void connection_close(struct connection *conn, enum close_reason reason);
+/* The same after connection.failed.authentication.delay.ms, for a peer that failed to authenticate.
+ */
+void connection_refuse(struct connection *conn, enum close_reason reason);
 /* The last thing each entry point does: frees the connection when nothing refers to it. */
 void connection_settle(struct connection *conn);
 

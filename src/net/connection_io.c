@@ -149,7 +149,10 @@ connection_unmute(struct timer *timer, void *arg)
 
 	(void)timer;
 	conn->muted = false;
-	connection_turn(conn);
+	if (conn->refused)
+		connection_close(conn, conn->closing_reason);
+	else
+		connection_turn(conn);
 	connection_settle(conn);
 }
 
@@ -462,7 +465,7 @@ look_for_tls(struct connection *conn)
 			  "peer=%s port=%d listener=%s first_byte=0x%02x", conn->host,
 			  connection_client_port(conn), connection_listener_name(conn), first[0]);
 		metric_add(conn->lane->listener->tls_failed, 1);
-		connection_close(conn, CLOSE_WRONG_PROTOCOL);
+		connection_refuse(conn, CLOSE_WRONG_PROTOCOL);
 		return -EPROTO;
 	}
 	conn->looked = true;
@@ -488,7 +491,10 @@ handshake(struct connection *conn)
 			  connection_client_port(conn), connection_listener_name(conn),
 			  transport_error(&conn->t, st));
 		metric_add(l->tls_failed, 1);
-		connection_close(conn, st == -EPROTO ? CLOSE_TLS : CLOSE_ERROR);
+		if (st == -EPROTO)
+			connection_refuse(conn, CLOSE_TLS);
+		else
+			connection_close(conn, CLOSE_ERROR);
 		return false;
 	}
 	metric_add(SSL_session_reused(conn->t.ssl) ? l->tls_resumed : l->tls_full, 1);
@@ -496,7 +502,7 @@ handshake(struct connection *conn)
 	conn->t.readable = true;
 	lane_touch(conn->lane, conn);
 	if (h->on_connected != NULL && h->on_connected(h->arg, conn) != 0) {
-		connection_close(conn, CLOSE_AUTHENTICATION);
+		connection_refuse(conn, CLOSE_AUTHENTICATION);
 		return false;
 	}
 	return true;
@@ -590,6 +596,11 @@ take_turn(struct connection *conn)
 void
 connection_turn(struct connection *conn)
 {
+	if (conn->refused) {
+		if (conn->t.peer_closed)
+			connection_close(conn, conn->closing_reason);
+		return;
+	}
 	if (conn->current != NULL && conn->current->ended)
 		finish_current(conn);
 	if (conn->closed || (conn->handshaking && !handshake(conn)))

@@ -16,6 +16,7 @@
 
 #include "base/lock.h"
 #include "base/map.h"
+#include "base/rate.h"
 
 struct ip_count {
 	int count;
@@ -28,6 +29,8 @@ struct listener_share {
 	struct listener_share_hooks hooks;
 	int count; /* under lock, as all below */
 	int max;
+	int max_per_second;
+	struct rate created;
 	int refs;     /* the listener, its connections */
 	int running;  /* hooks that run; leaving waits for them */
 	bool waiting; /* was told CONNECTION_LISTENER_FULL */
@@ -42,18 +45,24 @@ struct connection_limits {
 	int count;
 	int max;
 	int max_per_ip;
+	int max_per_second;
+	struct rate created; /* its windows are those of each share, too */
 };
 
 int
-connection_limits_open(struct connection_limits **ret_limits)
+connection_limits_open(int window_count, int64_t window_ms, struct connection_limits **ret_limits)
 {
 	struct connection_limits *cl = calloc(1, sizeof(*cl));
 
 	if (cl == NULL)
 		return -ENOMEM;
+	if (rate_init(&cl->created, window_count, window_ms) != 0) {
+		free(cl);
+		return -ENOMEM;
+	}
 	lock_init(&cl->lock, LOCK_CONNECTION_LIMITS);
 	pthread_cond_init(&cl->hooks_ended, NULL);
-	cl->max = cl->max_per_ip = CONNECTIONS_UNLIMITED;
+	cl->max = cl->max_per_ip = cl->max_per_second = CONNECTIONS_UNLIMITED;
 	*ret_limits = cl;
 	return 0;
 }
@@ -70,6 +79,7 @@ connection_limits_close(struct connection_limits *cl)
 	while ((ip = map_next(&cl->ips, &iter)) != NULL)
 		free(ip);
 	map_fini(&cl->ips);
+	rate_fini(&cl->created);
 	pthread_cond_destroy(&cl->hooks_ended);
 	lock_fini(&cl->lock);
 	free(cl);
@@ -94,6 +104,13 @@ address_key(const struct sockaddr *addr, uint8_t *key)
 	return 4;
 }
 
+/* No other listener is there. Under lock. */
+static bool
+is_alone(const struct listener_share *share)
+{
+	return share->limits->shares == share && share->next == NULL;
+}
+
 static void
 share_unref(struct listener_share *share)
 {
@@ -103,8 +120,10 @@ share_unref(struct listener_share *share)
 	lock_acquire(&cl->lock);
 	last = --share->refs == 0;
 	lock_release(&cl->lock);
-	if (last)
-		free(share);
+	if (!last)
+		return;
+	rate_fini(&share->created);
+	free(share);
 }
 
 static void
@@ -157,6 +176,14 @@ connection_limits_set(struct connection_limits *cl, int max_connections, int max
 	cl->max_per_ip = max_per_ip;
 	lock_release(&cl->lock);
 	wake_all(cl);
+}
+
+void
+connection_limits_set_rate(struct connection_limits *cl, int max_per_second)
+{
+	lock_acquire(&cl->lock);
+	cl->max_per_second = max_per_second;
+	lock_release(&cl->lock);
 }
 
 int
@@ -340,8 +367,13 @@ connection_limits_join(struct connection_limits *cl, int max_connections, bool p
 	*share = (struct listener_share){.limits = cl,
 					 .hooks = *hooks,
 					 .max = max_connections,
+					 .max_per_second = CONNECTIONS_UNLIMITED,
 					 .privileged = privileged,
 					 .refs = 1};
+	if (rate_init(&share->created, cl->created.window_max, cl->created.window_ms) != 0) {
+		free(share);
+		return -ENOMEM;
+	}
 	lock_acquire(&cl->lock);
 	share->next = cl->shares;
 	share->prev = &cl->shares;
@@ -382,6 +414,14 @@ listener_share_set_max(struct listener_share *share, int max_connections)
 	wake_all(share->limits);
 }
 
+void
+listener_share_set_rate(struct listener_share *share, int max_per_second)
+{
+	lock_acquire(&share->limits->lock);
+	share->max_per_second = max_per_second;
+	lock_release(&share->limits->lock);
+}
+
 int
 listener_share_count(struct listener_share *share)
 {
@@ -391,6 +431,24 @@ listener_share_count(struct listener_share *share)
 	count = share->count;
 	lock_release(&share->limits->lock);
 	return count;
+}
+
+/* Kafka: ConnectionQuotas.recordConnectionAndGetThrottleTimeMs. */
+int64_t
+connection_limits_delay_ms(struct listener_share *share, int64_t now_ms)
+{
+	struct connection_limits *cl = share->limits;
+	int64_t max_ms = cl->created.window_ms, broker_ms = 0, listener_ms;
+
+	lock_acquire(&cl->lock);
+	if (!share->privileged || is_alone(share)) {
+		rate_record(&cl->created, 1, now_ms);
+		broker_ms = rate_throttle_ms(&cl->created, cl->max_per_second, max_ms, now_ms);
+	}
+	rate_record(&share->created, 1, now_ms);
+	listener_ms = rate_throttle_ms(&share->created, share->max_per_second, max_ms, now_ms);
+	lock_release(&cl->lock);
+	return broker_ms > listener_ms ? broker_ms : listener_ms;
 }
 
 /* The listener that shall make room: of those that are not privileged, the fullest; for its hook to
@@ -412,13 +470,12 @@ static enum connection_verdict
 judge(struct listener_share *share, const struct ip_count *ip)
 {
 	struct connection_limits *cl = share->limits;
-	bool alone = cl->shares == share && share->next == NULL;
 
 	if (ip->count >= (ip->max >= 0 ? ip->max : cl->max_per_ip))
 		return CONNECTION_IP_FULL;
 	if (share->count >= share->max)
 		return CONNECTION_LISTENER_FULL;
-	if (cl->count >= cl->max && (!share->privileged || alone))
+	if (cl->count >= cl->max && (!share->privileged || is_alone(share)))
 		return CONNECTION_LISTENER_FULL;
 	return CONNECTION_ADMITTED;
 }

@@ -68,7 +68,7 @@ struct listener {
 	int lane_count;
 	_Atomic int refs; /* its owner, its connections, messages on their way */
 	struct listener_share *share;
-	struct metric *open, *accepted, *closed[CLOSE_REASON_COUNT];
+	struct metric *open, *accepted, *delayed, *closed[CLOSE_REASON_COUNT];
 	struct metric *bytes_in, *bytes_out, *requests;
 	struct metric *tls_full, *tls_resumed, *tls_failed;
 	struct acceptor *acceptor;

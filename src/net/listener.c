@@ -1,7 +1,7 @@
 /*
  * The socket is watched, level-triggered, by one reactor: listeners take turns in choosing it. An
- * accepted connection that a limit keeps out stays in `held` while accepting pauses, as Kafka's
- * acceptor holds the one it has; the rest wait in the kernel's backlog.
+ * accepted connection that a limit or a rate keeps out stays in `held` while accepting pauses, as
+ * Kafka's acceptor holds the one it has; the rest wait in the kernel's backlog.
  */
 #include "net/listener.h"
 
@@ -31,7 +31,7 @@ struct acceptor {
 	struct event *event;
 	int fd;
 	int port;
-	struct timer retry; /* after EMFILE */
+	struct timer retry; /* after EMFILE, or when the held one has waited long enough */
 	int held;           /* accepted, not admitted yet; -1: none */
 	union net_address held_peer;
 	bool paused;        /* event is not added */
@@ -70,7 +70,9 @@ listener_settings_init(struct listener_settings *ls)
 	    .auth_max_bytes = 524288,
 	    .idle_ms = 600000,
 	    .handshake_ms = 30000,
+	    .failed_auth_ms = 100,
 	    .max_connections = CONNECTIONS_UNLIMITED,
+	    .max_connection_rate = CONNECTIONS_UNLIMITED,
 	};
 }
 
@@ -184,6 +186,13 @@ refuse_address(struct acceptor *a, int fd, const union net_address *peer)
 	close(fd);
 }
 
+static void
+hold(struct acceptor *a, int fd, const union net_address *peer)
+{
+	a->held = fd;
+	a->held_peer = *peer;
+}
+
 /* False when accepting must pause: the connection is held. */
 static bool
 admit(struct acceptor *a, int fd, const union net_address *peer)
@@ -198,8 +207,23 @@ admit(struct acceptor *a, int fd, const union net_address *peer)
 	case CONNECTION_LISTENER_FULL:
 		break;
 	}
-	a->held = fd;
-	a->held_peer = *peer;
+	hold(a, fd, peer);
+	return false;
+}
+
+/* False when accepting must pause, to hold a rate: the connection is held until then. */
+static bool
+is_in_time(struct acceptor *a, int fd, const union net_address *peer)
+{
+	int64_t now_ms = reactor_now_ms(a->reactor);
+	int64_t delay_ms = connection_limits_delay_ms(a->listener->share, now_ms);
+
+	if (delay_ms == 0)
+		return true;
+	metric_add(a->listener->delayed, 1);
+	hold(a, fd, peer);
+	pause_accepting(a);
+	reactor_arm(a->reactor, &a->retry, now_ms + delay_ms);
 	return false;
 }
 
@@ -237,6 +261,8 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 			continue; /* that connection died already */
 		}
 		a->told_full = false;
+		if (!is_in_time(a, conn, &peer))
+			return;
 		if (!admit(a, conn, &peer)) {
 			diag_info(DIAG_NET, "connection limit reached, accepting pauses",
 				  "listener=%s", a->listener->settings.endpoint.listener_name);
@@ -361,6 +387,7 @@ find_metrics(struct listener *l)
 
 	l->open = metrics_get(METRIC_CONNECTIONS, name);
 	l->accepted = metrics_get(METRIC_CONNECTIONS_ACCEPTED, name);
+	l->delayed = metrics_get(METRIC_CONNECTIONS_DELAYED, name);
 	l->bytes_in = metrics_get(METRIC_NET_BYTES_IN, name);
 	l->bytes_out = metrics_get(METRIC_NET_BYTES_OUT, name);
 	l->requests = metrics_get(METRIC_NET_REQUESTS, name);
@@ -419,6 +446,7 @@ static int
 open_lanes(struct listener *l)
 {
 	struct listener_share_hooks hooks = {wake, evict, l};
+	int st;
 
 	l->lane_count = reactors_count(l->reactors);
 	l->lanes = calloc((size_t)l->lane_count, sizeof(*l->lanes));
@@ -430,8 +458,11 @@ open_lanes(struct listener *l)
 		lane_init(&l->lanes[i], l, reactors_get(l->reactors, i));
 	for (int i = 0; i < l->lane_count; i++)
 		lane_set_tls(&l->lanes[i], l->settings.tls);
-	return connection_limits_join(l->settings.limits, l->settings.max_connections,
-				      l->settings.privileged, &hooks, &l->share);
+	st = connection_limits_join(l->settings.limits, l->settings.max_connections,
+				    l->settings.privileged, &hooks, &l->share);
+	if (st == 0)
+		listener_share_set_rate(l->share, l->settings.max_connection_rate);
+	return st;
 }
 
 int
@@ -569,4 +600,10 @@ void
 listener_set_max_connections(struct listener *l, int max_connections)
 {
 	listener_share_set_max(l->share, max_connections);
+}
+
+void
+listener_set_max_connection_rate(struct listener *l, int max_per_second)
+{
+	listener_share_set_rate(l->share, max_per_second);
 }

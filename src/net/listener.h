@@ -2,8 +2,8 @@
  * listener.h - one listening socket and the connections that came in by it.
  *
  * One reactor accepts and hands each connection to the reactor that has the fewest, so that few
- * connections are spread as evenly as many. Accepting pauses at a connection limit and when the
- * process has no more descriptors, and goes on when there is room.
+ * connections are spread as evenly as many. Accepting pauses at a connection limit, to hold a rate
+ * of new connections, and when the process has no more descriptors; it goes on when there is room.
  *
  * Threads  calls from any thread but a reactor's, unless said otherwise.
  * Source   wire-protocol 1; zookeeper-and-controller 6.5; Kafka's SocketServer.
@@ -35,7 +35,9 @@ struct listener_settings {
 	int64_t auth_max_bytes;            /* sasl.server.max.receive.size, until authenticated */
 	int64_t idle_ms;                   /* connections.max.idle.ms; < 0: never */
 	int64_t handshake_ms;              /* TLS handshake not finished by then: closed */
+	int64_t failed_auth_ms;            /* connection.failed.authentication.delay.ms */
 	int max_connections;               /* listener.name.<name>.max.connections */
+	int max_connection_rate;           /* listener.name.<name>.max.connection.creation.rate */
 };
 
 /* Kafka's defaults; endpoint, handler, memory and limits stay for the caller to set. */
@@ -66,5 +68,7 @@ int listener_connection_count(struct listener *l);
 void listener_set_tls(struct listener *l, struct ssl_ctx_st *tls);
 /* listener.name.<name>.max.connections has changed. */
 void listener_set_max_connections(struct listener *l, int max_connections);
+/* listener.name.<name>.max.connection.creation.rate has changed. */
+void listener_set_max_connection_rate(struct listener *l, int max_per_second);
 
 #endif

@@ -3,6 +3,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -174,8 +175,8 @@ def test_names_that_collide_in_metrics_are_refused(standalone):
         create(standalone.bootstrap, "a_b")
 
 
-def tls_broker(make_broker, certificates):
-    broker = make_broker({"ssl.keystore.location": certificates / "broker.pem"})
+def tls_broker(make_broker, certificates, config=None):
+    broker = make_broker({"ssl.keystore.location": certificates / "broker.pem", **(config or {})})
     broker.settings["listeners"] = f"SSL://127.0.0.1:{broker.port}"
     broker.settings["security.inter.broker.protocol"] = "SSL"
     broker.settings["ssl.truststore.location"] = certificates / "ca.pem"
@@ -209,6 +210,21 @@ def test_tls_to_a_plaintext_port_closes_with_one_line(standalone):
     lines = wait_until(lambda: [l for l in standalone.log().splitlines() if " WARN net: " in l],
                        "the line")
     assert len(lines) == 1 and "TLS" in lines[0]
+
+
+def test_a_client_that_fails_its_tls_handshake_is_closed_after_the_delay(make_broker, certificates):
+    delay_s = 0.7
+    broker = tls_broker(make_broker, certificates,
+                        {"connection.failed.authentication.delay.ms": int(delay_s * 1000)})
+    with connect(broker) as s:
+        started = time.monotonic()
+        s.sendall(b"\x16\x03\x01\x00\x05hello")
+        assert s.recv(100)[:1] == b"\x15"               # the alert does not wait
+        try:
+            assert s.recv(100) == b""
+        except ConnectionResetError:
+            pass
+        assert time.monotonic() - started >= delay_s
 
 
 def run_klammd(broker, timeout_s=30):

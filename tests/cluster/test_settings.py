@@ -1,7 +1,10 @@
 """Settings of topics and brokers take effect: at creation, by alteration, and after a restart."""
+import time
+
 import pytest
 
 from conftest import wait_until
+from test_bad_input import API_VERSIONS, answer, connect, request
 from test_records import create, produce
 
 
@@ -51,6 +54,41 @@ def test_a_brokers_default_can_be_changed_while_it_runs(standalone):
     wait_until(lambda: refused(standalone.bootstrap, 1000), "the smaller limit")
     standalone.restart()
     assert refused(standalone.bootstrap, 1000)
+
+
+def answered(broker, connections):
+    """Seconds until each of so many new connections, made at once, has had an answer."""
+    started = time.monotonic()
+    sockets = [connect(broker) for _ in range(connections)]
+    for s in sockets:
+        s.sendall(request(API_VERSIONS, 0))
+    for s in sockets:
+        assert answer(s) is not None
+        s.close()
+    return time.monotonic() - started
+
+
+def test_new_connections_are_held_to_their_rate(make_broker):
+    """Over two windows of a second, at one a second: the first at once, then one a second."""
+    broker = make_broker({"quota.window.num": 2, "max.connection.creation.rate": 1}).start()
+    assert answered(broker, 4) > 2.5
+    assert broker.metric('klamm_connections_delayed_total{listener="PLAINTEXT"}') >= 3
+
+
+def test_the_rate_of_new_connections_can_be_changed_while_the_broker_runs(make_broker):
+    broker = make_broker({"quota.window.num": 2}).start()
+    answered(broker, 50)
+    delayed = 'klamm_connections_delayed_total{listener="PLAINTEXT"}'
+    assert not broker.metric(delayed)
+    done = broker.klamm("config", "alter", "--entity-type", "brokers", "--entity-name", "0",
+                        "--add-config", "listener.name.plaintext.max.connection.creation.rate=1")
+    assert done.returncode == 0, done
+
+    def one_more_waits():
+        answered(broker, 1)
+        return broker.metric(delayed)
+
+    wait_until(one_more_waits, "the rate holds for the listener")
 
 
 def test_a_static_setting_is_refused(standalone):

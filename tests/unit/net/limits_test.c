@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/metrics.h"
+
 #define CEILING 65536
 #define FRAME 20000 /* three fit */
 
@@ -301,6 +303,101 @@ without_descriptors_accepting_pauses_and_comes_back(void **state)
 	close(fd);
 }
 
+/* ---- new connections per second ---- */
+
+static bool
+delayed_so_many(void *arg)
+{
+	const char **want = arg;
+
+	return metric_value(metrics_get(METRIC_CONNECTIONS_DELAYED, want[0])) == atoi(want[1]);
+}
+
+static void
+wait_delayed(const char *listener, const char *count)
+{
+	wait_until(delayed_so_many, (const char *[]){listener, count}, "connections that wait");
+}
+
+/* With nothing allowed, each connection waits for one window of the fixture's. */
+static void
+a_connection_that_comes_too_early_waits_for_the_rate_and_the_next_behind_it(void **state)
+{
+	struct fixture *f = *state;
+	int fds[3];
+
+	f->settings.endpoint.listener_name = (char *)(uintptr_t) "RATE";
+	fixture_listen(f);
+	fds[0] = client_connect(f);
+	expect_echo(fds[0]);
+	connection_limits_set_rate(f->limits, 0);
+	for (int i = 1; i < 3; i++) {
+		fds[i] = client_connect(f);
+		client_send_frame(fds[i], "E!", 2);
+		wait_delayed("RATE", "1");
+	}
+	expect_echo(fds[0]);
+	assert_int_equal(listener_connection_count(f->listener), 1);
+	fixture_skip_ms(f, RATE_WINDOW_MS);
+	client_expect(fds[1], "E!");
+	wait_delayed("RATE", "2");
+	assert_int_equal(listener_connection_count(f->listener), 2);
+	connection_limits_set_rate(f->limits, CONNECTIONS_UNLIMITED);
+	assert_int_equal(listener_connection_count(f->listener), 2); /* waits on, as in Kafka */
+	fixture_skip_ms(f, RATE_WINDOW_MS);
+	client_expect(fds[2], "E!");
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+static void
+a_listener_has_a_rate_of_its_own_and_the_inter_broker_listener_only_that(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture second;
+	struct listener *internal;
+	char err[256];
+	int fds[3];
+
+	f->settings.endpoint.listener_name = (char *)(uintptr_t) "OUTSIDE";
+	fixture_listen(f);
+	f->settings.privileged = true;
+	f->settings.endpoint.listener_name = (char *)(uintptr_t) "INSIDE";
+	assert_int_equal(listener_open(f->reactors, &f->settings, err, sizeof(err), &internal), 0);
+	second = (struct fixture){.port = listener_port(internal)};
+	connection_limits_set_rate(f->limits, 0);
+	fds[0] = client_connect(&second);
+	expect_echo(fds[0]);
+	fds[1] = client_connect(f);
+	wait_delayed("OUTSIDE", "1");
+	listener_set_max_connection_rate(internal, 0);
+	fds[2] = client_connect(&second);
+	wait_delayed("INSIDE", "1");
+	fixture_skip_ms(f, RATE_WINDOW_MS);
+	expect_echo(fds[1]);
+	expect_echo(fds[2]);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	listener_close(internal);
+}
+
+static void
+a_listener_closes_while_a_connection_waits_for_the_rate(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	f->settings.endpoint.listener_name = (char *)(uintptr_t) "CLOSING";
+	f->settings.max_connection_rate = 0;
+	fixture_listen(f);
+	fd = client_connect(f);
+	wait_delayed("CLOSING", "1");
+	listener_close(f->listener);
+	f->listener = NULL;
+	client_expect_end(fd);
+	close(fd);
+}
+
 /* ---- bytes of requests ---- */
 
 static bool
@@ -554,6 +651,11 @@ main(void)
 	    TEST(overrides_hold_for_their_addresses_and_can_be_changed, unlimited),
 	    TEST(mistakes_in_overrides_are_told_and_change_nothing, unlimited),
 	    TEST(without_descriptors_accepting_pauses_and_comes_back, unlimited),
+	    TEST(a_connection_that_comes_too_early_waits_for_the_rate_and_the_next_behind_it,
+		 unlimited),
+	    TEST(a_listener_has_a_rate_of_its_own_and_the_inter_broker_listener_only_that,
+		 unlimited),
+	    TEST(a_listener_closes_while_a_connection_waits_for_the_rate, unlimited),
 	    TEST(at_the_ceiling_reading_pauses_and_goes_on_when_memory_comes_back, with_ceiling),
 	    TEST(a_frame_as_large_as_the_ceiling_is_not_starved_by_small_ones, with_ceiling),
 	    TEST(a_peer_that_goes_while_it_waits_for_memory_gives_up_its_place, with_ceiling),

@@ -164,7 +164,7 @@ fixture_open(struct fixture *f, int reactors, int64_t memory_ceiling)
 	diag_set_fd(f->log_fd);
 	assert_int_equal(reactors_open(&f->env, reactors, &f->reactors), 0);
 	assert_int_equal(request_memory_open(memory_ceiling, &f->memory), 0);
-	assert_int_equal(connection_limits_open(&f->limits), 0);
+	assert_int_equal(connection_limits_open(RATE_WINDOWS, RATE_WINDOW_MS, &f->limits), 0);
 	assert_int_equal(workers_open("answers", 1, &f->workers), 0);
 	f->handler = (struct net_handler){.on_request = on_request,
 					  .on_closed = on_closed,

@@ -20,6 +20,8 @@
 
 #define FIXTURE_PARKED_MAX 4096
 #define WAIT_MS 20000
+#define RATE_WINDOWS 2 /* of connections per second */
+#define RATE_WINDOW_MS 60000
 
 struct fixture {
 	struct env env; /* the machine, with a clock that can be moved on */

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ on_tls_connected(void *arg, struct connection *conn)
 	if (cert != NULL)
 		X509_NAME_oneline(X509_get_subject_name(cert), seen_subject, sizeof(seen_subject));
 	pthread_mutex_unlock(&f->mutex);
-	return 0;
+	return fix.refuse_connected ? -EACCES : 0;
 }
 
 static int
@@ -294,6 +295,88 @@ a_client_that_does_not_trust_us_leaves_one_line_with_the_reason(void **state)
 	test_cert_free(&other);
 }
 
+/* The alert comes at once; the close only after the delay, and nothing is read meanwhile. */
+static void
+a_peer_that_fails_its_handshake_is_kept_waiting_before_the_close(void **state)
+{
+	static const char rubbish[] = "\x16\x03\x01\x00\x05hello";
+	struct fixture *f = *state;
+	uint8_t alert[7];
+	int fd, gone;
+
+	f->settings.failed_auth_ms = 60000;
+	fixture_listen(f);
+	fd = client_connect(f);
+	client_send(fd, rubbish, sizeof(rubbish) - 1);
+	assert_int_equal(recv(fd, alert, sizeof(alert), MSG_WAITALL), sizeof(alert));
+	assert_int_equal(alert[0], 0x15);
+	client_send(fd, rubbish, sizeof(rubbish) - 1);
+	gone = client_connect(f);
+	client_send(gone, rubbish, sizeof(rubbish) - 1);
+	assert_int_equal(recv(gone, alert, sizeof(alert), MSG_WAITALL), sizeof(alert));
+	close(gone); /* who goes first need not be waited for */
+	wait_connections(f, 1);
+	assert_int_equal(recv(fd, alert, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(fixture_logged(f, "TLS handshake failed"), 2);
+	fixture_skip_ms(f, 60000);
+	client_expect_end(fd);
+	wait_connections(f, 0);
+	close(fd);
+}
+
+static bool
+was_seen(void *arg)
+{
+	struct fixture *f = arg;
+	bool seen;
+
+	pthread_mutex_lock(&f->mutex);
+	seen = seen_version[0] != '\0';
+	pthread_mutex_unlock(&f->mutex);
+	return seen;
+}
+
+static void
+a_peer_without_a_principal_is_kept_waiting_before_the_close(void **state)
+{
+	struct fixture *f = *state;
+	char byte;
+	SSL *ssl;
+
+	f->settings.failed_auth_ms = 60000;
+	f->refuse_connected = true;
+	seen_version[0] = '\0';
+	fixture_listen(f);
+	ssl = tls_connect(f, client_ctx, NULL);
+	assert_non_null(ssl);
+	tls_send_frame(ssl, "E", 1);
+	wait_until(was_seen, f, "the end of the handshake");
+	listener_set_tls(f->listener, server_ctx); /* waits for each loop's turn to end */
+	fixture_skip_ms(f, 59000);
+	assert_int_equal(listener_connection_count(f->listener), 1);
+	fixture_skip_ms(f, 1000);
+	assert_true(SSL_read(ssl, &byte, 1) <= 0);
+	wait_connections(f, 0);
+	assert_int_equal(atomic_load(&f->requests), 0);
+	tls_close(ssl);
+}
+
+static void
+without_a_delay_a_failed_handshake_ends_the_connection_at_once(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	f->settings.failed_auth_ms = 0;
+	fixture_listen(f);
+	fd = client_connect(f);
+	client_send_frame(fd, "Ehello", 6);
+	assert_true(client_expect_end(fd));
+	wait_connections(f, 0);
+	close(fd);
+}
+
 static void
 the_clients_certificate_is_seen_and_survives_resumption(void **state)
 {
@@ -456,6 +539,9 @@ main(void)
 	    TEST(file_ranges_are_sent_whole_over_tls_through_a_small_socket_buffer),
 	    TEST(plaintext_on_a_tls_listener_gets_a_clean_close_and_one_line),
 	    TEST(a_handshake_that_is_not_finished_in_time_is_closed),
+	    TEST(a_peer_that_fails_its_handshake_is_kept_waiting_before_the_close),
+	    TEST(a_peer_without_a_principal_is_kept_waiting_before_the_close),
+	    TEST(without_a_delay_a_failed_handshake_ends_the_connection_at_once),
 	    TEST(the_clients_certificate_is_seen_and_survives_resumption),
 	    TEST(a_required_certificate_that_is_missing_ends_the_connection),
 	    TEST(new_connections_use_a_renewed_certificate),

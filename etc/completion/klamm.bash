@@ -12,7 +12,7 @@ _klamm()
 	}
 
 	case $prev in
-	--command-config | --add-config-file | -l | --lines | --files)
+	--command-config | --add-config-file | --from-file | -l | --lines | --files)
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -- "$cur"))
 		return
@@ -27,6 +27,14 @@ _klamm()
 		;;
 	-o | --offset | --from)
 		COMPREPLY=($(compgen -W "beginning end s@ e@" -- "$cur"))
+		return
+		;;
+	--state)
+		COMPREPLY=($(compgen -W "Stable PreparingRebalance CompletingRebalance Empty Dead" -- "$cur"))
+		return
+		;;
+	--type)
+		COMPREPLY=($(compgen -W "classic consumer" -- "$cur"))
 		return
 		;;
 	--entity-type)

@@ -8,6 +8,12 @@
 
 #include <stdlib.h>
 
+#include "base/env.h"
+#include "cli/progress.h"
+
+#define WINDOW 64
+#define RETRY_MS 100
+
 static int
 admin_options_for(struct client *c, rd_kafka_admin_op_t op, rd_kafka_ResourceType_t type,
 		  const char *name, rd_kafka_AdminOptions_t **ret_options)
@@ -178,4 +184,57 @@ admin_topic_result(rd_kafka_event_t *event, rd_kafka_resp_err_t *ret_err, const 
 	text = rd_kafka_topic_result_error_string(results[0]);
 	*ret_text = text != NULL && text[0] != '\0' ? text : rd_kafka_err2str(*ret_err);
 	return CLI_DONE;
+}
+
+/* One answer, and its request again where that is worth it. ret_over: it is not. */
+static int
+take_one(const struct admin_pipeline *p, struct client *c, int64_t deadline_us, bool *ret_over)
+{
+	rd_kafka_event_t *event;
+	bool again;
+	size_t i;
+	int st;
+
+	st = client_admin_event(c, p->what, &event);
+	if (st != CLI_DONE)
+		return st;
+	i = (size_t)rd_kafka_event_opaque(event);
+	again = p->take(p->arg, i, event) && env_monotonic_us(env_system()) < deadline_us;
+	rd_kafka_event_destroy(event);
+	if (again) {
+		client_poll(c, RETRY_MS);
+		st = p->send(c, p->arg, i);
+	}
+	*ret_over = !again;
+	return st;
+}
+
+int
+admin_pipeline_run(const struct admin_pipeline *p, struct client *c)
+{
+	int64_t deadline_us = env_monotonic_us(env_system()) + (int64_t)c->timeout_ms * 1000;
+	size_t next = 0, flying = 0, done = 0;
+	struct progress progress;
+	int st = CLI_DONE;
+	bool over;
+
+	progress_start(&progress, false);
+	while (st == CLI_DONE && done < p->count) {
+		if (next < p->count && !p->is_wanted(p->arg, next)) {
+			next++;
+			done++;
+		} else if (next < p->count && flying < WINDOW) {
+			st = p->send(c, p->arg, next++);
+			flying++;
+		} else {
+			st = take_one(p, c, deadline_us, &over);
+			if (st == CLI_DONE && over) {
+				flying--;
+				done++;
+			}
+			progress_tell_steps(&progress, p->what, done, p->count);
+		}
+	}
+	progress_clear(&progress);
+	return st;
 }

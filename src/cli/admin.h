@@ -31,4 +31,24 @@ void admin_sort_entries(const rd_kafka_ConfigEntry_t **entries, size_t count);
 MUST_CHECK int admin_topic_result(rd_kafka_event_t *event, rd_kafka_resp_err_t *ret_err,
 				  const char **ret_text);
 
+/*
+ * Many requests of one kind, a window of them under way at a time.
+ *
+ * what	 "asking for committed offsets": for messages and the progress
+ * send	 puts the i-th request on c->queue with (void *)i as its options' opaque. CLI_DONE, or a
+ *	 status that ends it all.
+ * take	 the i-th answer, of which client_admin_event() says what is left to look at. Returns true
+ *	 when its coordinator is moving or loading; the request is sent again then, until --timeout.
+ */
+struct admin_pipeline {
+	const char *what;
+	size_t count;
+	bool (*is_wanted)(void *arg, size_t i);
+	int (*send)(struct client *c, void *arg, size_t i);
+	bool (*take)(void *arg, size_t i, rd_kafka_event_t *event);
+	void *arg;
+};
+
+MUST_CHECK int admin_pipeline_run(const struct admin_pipeline *p, struct client *c);
+
 #endif

@@ -277,8 +277,8 @@ client_poll(struct client *c, int timeout_ms)
 
 /* ---- asking ---- */
 
-static int
-nobody_answered(const struct client *c, const char *what, const char *error)
+int
+client_no_answer(const struct client *c, const char *what, const char *error)
 {
 	const char *servers = client_setting(c, "bootstrap.servers");
 
@@ -323,7 +323,7 @@ client_metadata(struct client *c, bool all, const char *topic,
 	if (rkt != NULL)
 		rd_kafka_topic_destroy(rkt);
 	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return nobody_answered(c, "asking for metadata", rd_kafka_err2str(err));
+		return client_no_answer(c, "asking for metadata", rd_kafka_err2str(err));
 	trouble.down_since_us = 0;
 	trouble.text[0] = '\0';
 	return CLI_DONE;
@@ -370,23 +370,38 @@ client_admin_options(struct client *c, rd_kafka_admin_op_t op)
 }
 
 int
-client_admin_wait(struct client *c, const char *what, rd_kafka_event_t **ret_event)
+client_admin_event(struct client *c, const char *what, rd_kafka_event_t **ret_event)
 {
 	rd_kafka_event_t *event = rd_kafka_queue_poll(c->queue, c->timeout_ms + 1000);
+	rd_kafka_resp_err_t err;
 
 	rd_kafka_poll(c->rk, 0);
 	if (event == NULL)
-		return nobody_answered(c, what, "timed out");
-	if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-		rd_kafka_resp_err_t err = rd_kafka_event_error(event);
-		int st = CLI_REFUSED;
+		return client_no_answer(c, what, "timed out");
+	err = rd_kafka_event_error(event);
+	if (err == RD_KAFKA_RESP_ERR__TIMED_OUT || err == RD_KAFKA_RESP_ERR__TRANSPORT) {
+		int st = client_no_answer(c, what, rd_kafka_event_error_string(event));
 
-		if (err == RD_KAFKA_RESP_ERR__TIMED_OUT || err == RD_KAFKA_RESP_ERR__TRANSPORT)
-			st = nobody_answered(c, what, rd_kafka_event_error_string(event));
-		else
-			complain("%s: %s", what, rd_kafka_event_error_string(event));
 		rd_kafka_event_destroy(event);
 		return st;
+	}
+	*ret_event = event;
+	return CLI_DONE;
+}
+
+int
+client_admin_wait(struct client *c, const char *what, rd_kafka_event_t **ret_event)
+{
+	rd_kafka_event_t *event;
+	int st;
+
+	st = client_admin_event(c, what, &event);
+	if (st != CLI_DONE)
+		return st;
+	if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+		complain("%s: %s", what, rd_kafka_event_error_string(event));
+		rd_kafka_event_destroy(event);
+		return CLI_REFUSED;
 	}
 	*ret_event = event;
 	return CLI_DONE;

@@ -60,6 +60,14 @@ rd_kafka_AdminOptions_t *client_admin_options(struct client *c, rd_kafka_admin_o
 /* The answer of the admin request that was put on c->queue; destroyed by the caller. */
 MUST_CHECK int client_admin_wait(struct client *c, const char *what, rd_kafka_event_t **ret_event);
 
+/*
+ * The same, but only a cluster that does not answer is told: an error of the request as a whole
+ * stands in the event.
+ */
+MUST_CHECK int client_admin_event(struct client *c, const char *what, rd_kafka_event_t **ret_event);
+/* Tells that nobody answered, and why as far as is known. Returns CLI_REFUSED. */
+int client_no_answer(const struct client *c, const char *what, const char *error);
+
 /* What librdkafka said last about connections that failed, or "". */
 const char *client_last_trouble(void);
 /* Lets librdkafka call back, waiting up to timeout_ms for something to tell. */

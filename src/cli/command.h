@@ -24,6 +24,7 @@ enum cli_exit {
 enum option_kind {
 	OPTION_FLAG, /* target: bool */
 	OPTION_TEXT, /* target: const char * */
+	OPTION_WORD, /* target: const char *; "" where an option or nothing follows */
 	OPTION_INT,  /* target: int64_t, within min and max */
 	OPTION_LIST  /* target: struct text_list; may be given several times */
 };

@@ -32,15 +32,27 @@ json_text(const char *text)
 	return value;
 }
 
-int
-json_document_print(json_t *root)
+static int
+print_and_free(json_t *root, size_t flags)
 {
 	int st;
 
 	if (root == NULL)
 		return no_memory();
-	st = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+	st = json_dumpf(root, stdout, flags | JSON_ENSURE_ASCII);
 	putchar('\n');
 	json_decref(root);
 	return st == 0 ? CLI_DONE : no_memory();
+}
+
+int
+json_document_print(json_t *root)
+{
+	return print_and_free(root, JSON_INDENT(2));
+}
+
+int
+json_line_print(json_t *root)
+{
+	return print_and_free(root, JSON_COMPACT);
 }

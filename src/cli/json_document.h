@@ -10,5 +10,7 @@
 json_t *json_text(const char *text);
 /* Prints and frees. Returns CLI_DONE, or CLI_REFUSED without memory (root NULL included). */
 int json_document_print(json_t *root);
+/* The same on one line. */
+int json_line_print(json_t *root);
 
 #endif

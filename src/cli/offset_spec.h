@@ -6,8 +6,7 @@
  *	-N			N records before the end
  *	s@TIME, e@TIME		from the first record of that time on; up to that time, excluded
  *
- * TIME is milliseconds since the epoch or ISO 8601: 2026-11-20, 2026-11-20T12:00:00.250Z,
- * 2026-11-20T13:00+01:00. Without a zone it is UTC.
+ * TIME is what time_text.h reads.
  */
 #ifndef KLAMM_CLI_OFFSET_SPEC_H
 #define KLAMM_CLI_OFFSET_SPEC_H
@@ -25,8 +24,5 @@ struct offset_spec {
 /* Takes one -o; several may follow each other (s@ and e@). spec begins as OFFSET_SPEC_DEFAULT. */
 MUST_CHECK int offset_spec_parse(const char *text, struct offset_spec *spec);
 #define OFFSET_SPEC_DEFAULT ((struct offset_spec){OFFSET_BEGINNING, 0, -1})
-
-/* Milliseconds since the epoch. 0 or -EINVAL. */
-MUST_CHECK int time_parse(const char *text, int64_t *ret_ms);
 
 #endif

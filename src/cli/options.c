@@ -109,9 +109,12 @@ add_rows(struct parser *p, const struct option_row *row)
 		if (p->row_count == ROWS_MAX)
 			abort();
 		if (row->name != NULL)
-			p->longs[p->row_count] = (struct option){
-			    row->name, row->kind == OPTION_FLAG ? no_argument : required_argument,
-			    NULL, LONG_CODE + (int)p->row_count};
+			p->longs[p->row_count] =
+			    (struct option){row->name,
+					    row->kind == OPTION_FLAG   ? no_argument
+					    : row->kind == OPTION_WORD ? optional_argument
+								       : required_argument,
+					    NULL, LONG_CODE + (int)p->row_count};
 		else
 			p->longs[p->row_count] =
 			    (struct option){"", no_argument, NULL, LONG_CODE + (int)p->row_count};
@@ -159,6 +162,9 @@ apply(const struct option_row *row, const char *value)
 	case OPTION_TEXT:
 		*(const char **)row->target = value;
 		break;
+	case OPTION_WORD:
+		*(const char **)row->target = value != NULL ? value : "";
+		break;
 	case OPTION_INT:
 		if (parse_int(value, row->min, row->max, row->target) != 0)
 			return usage_error("%s%s takes a number from %lld to %lld, not '%s'",
@@ -171,6 +177,15 @@ apply(const struct option_row *row, const char *value)
 		return list_add(row->target, value);
 	}
 	return CLI_DONE;
+}
+
+/* The value of an OPTION_WORD may be the next word, as Kafka's tools have it. */
+static const char *
+take_word(int argc, char **argv)
+{
+	if (optarg == NULL && optind < argc && argv[optind][0] != '-')
+		return argv[optind++];
+	return optarg;
 }
 
 /* The word of the command line that getopt could not use. */
@@ -199,7 +214,7 @@ command_parse(const struct command *cmd, int argc, char **argv, int *ret_argc, c
 		const struct option_row *row = row_of_code(&p, code);
 
 		if (row != NULL) {
-			st = apply(row, optarg);
+			st = apply(row, row->kind == OPTION_WORD ? take_word(argc, argv) : optarg);
 			if (st != CLI_DONE)
 				return st;
 		} else if (code == 'h' || code == HELP_CODE) {

@@ -26,20 +26,39 @@ progress_seconds(const struct progress *p)
 	return (double)(env_monotonic_us(env_system()) - p->start_us) / 1e6;
 }
 
+/* Is it time for a line? */
+static bool
+is_due(struct progress *p)
+{
+	int64_t now_us;
+
+	if (!p->on)
+		return false;
+	now_us = env_monotonic_us(env_system());
+	if (now_us < p->next_us)
+		return false;
+	p->next_us = now_us + EVERY_US;
+	p->shown = true;
+	return true;
+}
+
+void
+progress_tell_steps(struct progress *p, const char *what, size_t done, size_t total)
+{
+	if (!is_due(p))
+		return;
+	fprintf(stderr, "\r\033[K%s: %zu of %zu", what, done, total);
+	fflush(stderr);
+}
+
 void
 progress_tell(struct progress *p, uint64_t records, uint64_t bytes, uint64_t failed)
 {
-	int64_t now_us;
 	double seconds;
 
-	if (!p->on)
+	if (!is_due(p))
 		return;
-	now_us = env_monotonic_us(env_system());
-	if (now_us < p->next_us)
-		return;
-	p->next_us = now_us + EVERY_US;
-	p->shown = true;
-	seconds = (double)(now_us - p->start_us) / 1e6;
+	seconds = progress_seconds(p);
 	fprintf(stderr, "\r\033[K%llu records, %.1f MB, %.0f records/s, %.1f MB/s",
 		(unsigned long long)records, (double)bytes / 1e6, (double)records / seconds,
 		(double)bytes / 1e6 / seconds);

@@ -19,6 +19,8 @@ struct progress {
 void progress_start(struct progress *p, bool quiet);
 /* records and bytes so far; failed is told when it is not 0. */
 void progress_tell(struct progress *p, uint64_t records, uint64_t bytes, uint64_t failed);
+/* Work of a known size. what: "reading committed offsets". */
+void progress_tell_steps(struct progress *p, const char *what, size_t done, size_t total);
 /* Clears the line, so that something else may be printed. */
 void progress_clear(struct progress *p);
 double progress_seconds(const struct progress *p);

@@ -1,4 +1,4 @@
-/* Where to begin and to stop: kcat's -o and the times in it. */
+/* Where to begin and to stop: kcat's -o. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,58 +9,6 @@
 
 #include "cli/command.h"
 #include "cli/offset_spec.h"
-
-static void
-assert_time(const char *text, int64_t expected_ms)
-{
-	int64_t ms = -1;
-
-	assert_int_equal(time_parse(text, &ms), 0);
-	assert_int_equal(ms, expected_ms);
-}
-
-static void
-a_time_is_milliseconds_or_iso_8601(void **state)
-{
-	(void)state;
-	assert_time("0", 0);
-	assert_time("1732104000123", 1732104000123);
-	assert_time("1970-01-01", 0);
-	assert_time("2024-11-20T12:00:00Z", 1732104000000);
-	assert_time("2024-11-20T12:00:00", 1732104000000);
-	assert_time("2024-11-20 12:00", 1732104000000);
-	assert_time("2024-11-20T13:00:00+01:00", 1732104000000);
-	assert_time("2024-11-20T06:30-0530", 1732104000000);
-	assert_time("2024-11-20T12:00:00.25Z", 1732104000250);
-	assert_time("2024-11-20T12:00:00.123456Z", 1732104000123);
-	assert_time("2000-02-29T00:00:00Z", 951782400000);
-	assert_time("2100-03-01", 4107542400000);
-}
-
-static void
-a_time_that_is_none_is_refused(void **state)
-{
-	static const char *const bad[] = {"",
-					  "-1",
-					  "12x",
-					  "2024-13-01",
-					  "2023-02-29",
-					  "2100-02-29",
-					  "2024-11-20T25:00",
-					  "2024-11-20T12",
-					  "2024-11-20T12:00:60",
-					  "2024-11-20T12:00:00.Z",
-					  "2024-11-20T12:00:00 UTC",
-					  "2024-11-20Z+01:00",
-					  "1969-12-31",
-					  "99999999999999999999"};
-	int64_t ms = 7;
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(time_parse(bad[i], &ms), -EINVAL);
-	assert_int_equal(ms, 7);
-}
 
 static struct offset_spec
 parse(const char *text)
@@ -120,8 +68,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_time_is_milliseconds_or_iso_8601),
-	    cmocka_unit_test(a_time_that_is_none_is_refused),
 	    cmocka_unit_test(each_form_of_an_offset_is_read),
 	    cmocka_unit_test(a_start_and_a_stop_add_up),
 	    cmocka_unit_test(an_offset_that_is_none_is_refused_and_changes_nothing),

@@ -15,6 +15,7 @@
 #include "cluster/metadata.h"
 #include "cluster/topic_configs.h"
 #include "controller/controller.h"
+#include "group/coordinator.h"
 #include "net/request.h"
 #include "replica/replica_manager.h"
 #include "txn/producer_ids.h"
@@ -28,6 +29,7 @@ struct api_settings {
 	struct topic_configs *topic_configs;
 	struct replica_manager *replicas;
 	struct controller *controller;
+	struct group_coordinator *groups;
 	struct producer_ids *producer_ids;
 	struct workers *workers;
 	int32_t broker_id;

@@ -1,10 +1,8 @@
 /* Kafka: KafkaApis.handleTopicMetadataRequest, ZkMetadataCache, AutoTopicCreationManager. */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "api/api_call.h"
 #include "api/topic_plan.h"
-#include "base/diag.h"
 #include "cluster/topic_name.h"
 #include "wire/generated/metadata.h"
 
@@ -131,61 +129,6 @@ fill_topic(struct api_call *call, const struct metadata_image *image,
 	return 0;
 }
 
-/* Creation of a topic that somebody asked for: it outlives the request. */
-struct auto_creation {
-	struct topic_plan plan;
-	char *name;
-};
-
-static void
-create(void *arg, struct zk *zk)
-{
-	struct auto_creation *creation = arg;
-
-	topic_plan_carry_out(&creation->plan, zk);
-	if (creation->plan.st != 0 && creation->plan.st != K_TOPIC_ALREADY_EXISTS)
-		diag_warn(DIAG_API, "cannot create a topic that a client asked for",
-			  "topic=%s error=%s", creation->name,
-			  creation->plan.st < 0 ? strerror(-creation->plan.st)
-						: kerr_name(kerr_of(creation->plan.st)));
-	topic_plan_fini(&creation->plan);
-	free(creation->name);
-	free(creation);
-}
-
-/* Begins the creation. K_LEADER_NOT_AVAILABLE: ask again in a moment. */
-static int
-auto_create(struct api_call *call, struct str name)
-{
-	const struct broker_conf *conf = api_conf(call);
-	int32_t partitions = (int32_t)conf->num_partitions;
-	int32_t replicas = (int32_t)conf->default_replication_factor;
-	struct auto_creation *creation = calloc(1, sizeof(*creation));
-	const char *message = NULL;
-	int st = 0;
-
-	if (creation == NULL)
-		return -ENOMEM;
-	if (topic_name_is_internal(name))
-		st =
-		    topic_plan_internal_config(call, &creation->plan, name, &partitions, &replicas);
-	if (st == 0)
-		st = topic_plan_make(call, &creation->plan, name, partitions, replicas, &message);
-	if (st == 0) {
-		creation->name = strndup(name.data, name.len);
-		if (creation->name == NULL)
-			st = -ENOMEM;
-	}
-	if (st != 0) {
-		topic_plan_fini(&creation->plan);
-		free(creation);
-		return st;
-	}
-	creation->plan.name = creation->name;
-	controller_submit(call->api->settings.controller, create, creation);
-	return K_LEADER_NOT_AVAILABLE;
-}
-
 static int
 missing_topic(struct api_call *call, const struct metadata_request *req, struct str name)
 {
@@ -195,7 +138,7 @@ missing_topic(struct api_call *call, const struct metadata_request *req, struct 
 		return K_INVALID_TOPIC_EXCEPTION;
 	if (!allowed || !api_conf(call)->auto_create_topics_enable)
 		return K_UNKNOWN_TOPIC_OR_PARTITION;
-	return auto_create(call, name);
+	return topic_auto_create(call, name);
 }
 
 /* Fills in one topic that the client named. 0, or -ENOMEM. */

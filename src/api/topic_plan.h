@@ -40,6 +40,12 @@ MUST_CHECK int topic_plan_internal_config(struct api_call *call, struct topic_pl
 /* Writes the znodes; sets plan->st to 0, K_TOPIC_ALREADY_EXISTS, or -errno. */
 void topic_plan_carry_out(struct topic_plan *plan, struct zk *zk);
 
+/*
+ * Begins the creation of a topic with the settings that the broker gives such topics.
+ * K_LEADER_NOT_AVAILABLE: it is under way, ask again in a moment; else as topic_plan_make().
+ */
+MUST_CHECK int topic_auto_create(struct api_call *call, struct str name);
+
 /* The live brokers, in the arena. NULL without memory. */
 struct assignment_broker;
 struct assignment_broker *topic_plan_brokers(struct api_call *call, size_t *ret_count);

@@ -190,6 +190,24 @@ metrics_sample(struct metrics_scrape *scrape, const char *label_values, double v
 	buf_printf(scrape->out, " %.17g\n", value);
 }
 
+void
+metrics_sample_labels(struct metrics_scrape *scrape, const char *const *values, size_t count,
+		      double value)
+{
+	const char *names = scrape->info->labels;
+
+	buf_printf(scrape->out, "%s", scrape->info->name);
+	for (size_t i = 0; i < count; i++) {
+		size_t name_len = strcspn(names, ",");
+
+		buf_printf(scrape->out, "%s%.*s=\"", i == 0 ? "{" : ",", (int)name_len, names);
+		write_escaped(scrape->out, values[i], strlen(values[i]));
+		buf_append(scrape->out, "\"", 1);
+		names += name_len + (names[name_len] == ',');
+	}
+	buf_printf(scrape->out, "} %.17g\n", value);
+}
+
 static void
 write_metric(struct buf *out, enum metric_id id)
 {

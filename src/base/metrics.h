@@ -83,6 +83,9 @@ void metrics_add_collector(enum metric_id id, metrics_collector *fn, void *arg);
 void metrics_remove_collectors(void *arg);
 /* label_values as for metrics_get(). */
 void metrics_sample(struct metrics_scrape *scrape, const char *label_values, double value);
+/* The same for values that may hold commas, one for each of the metric's labels. */
+void metrics_sample_labels(struct metrics_scrape *scrape, const char *const *values, size_t count,
+			   double value);
 
 /* Appends the whole registry in the text exposition format, version 0.0.4. */
 void metrics_write(struct buf *out);

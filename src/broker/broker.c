@@ -1,7 +1,8 @@
 /*
  * The order of a start: workers and event loops; the log directories, locked; the session with the
  * ensemble; who we are; the settings kept there; the logs, which load while we go on; the
- * partitions; the APIs; the listeners; the registration; and last the controller's thread.
+ * partitions; the groups; the APIs; the listeners; the registration; and last the controller's
+ * thread.
  */
 #include "broker/broker.h"
 
@@ -228,6 +229,28 @@ on_session(void *arg, enum zk_session_state state)
 	metric_set(metrics_get(METRIC_ZK_CONNECTED, ""), values[state]);
 }
 
+/* On the replica manager's thread. */
+static void
+on_leadership(void *arg, const char *topic, int32_t partition, int32_t leader_epoch, bool is_leader)
+{
+	struct broker *b = arg;
+
+	if (strcmp(topic, TOPIC_CONSUMER_OFFSETS) != 0)
+		return;
+	if (is_leader)
+		group_coordinator_lead(b->groups, partition, leader_epoch);
+	else
+		group_coordinator_resign(b->groups, partition);
+}
+
+static void
+on_deletion(void *arg, struct str topic, const int32_t *partitions, int32_t count)
+{
+	struct broker *b = arg;
+
+	group_coordinator_forget_topic(b->groups, topic, partitions, count);
+}
+
 static int
 open_controller(struct broker *b)
 {
@@ -259,10 +282,27 @@ open_replicas(struct broker *b)
 	    .conf = &b->conf_store,
 	    .read_topic_config = broker_read_topic_config,
 	    .broker_epoch = broker_epoch,
+	    .on_leadership = on_leadership,
+	    .on_deletion = on_deletion,
 	    .arg = b,
 	};
 
 	return replica_manager_open(&settings, &b->replicas);
+}
+
+static int
+open_groups(struct broker *b)
+{
+	struct group_coordinator_settings settings = {
+	    .env = b->env,
+	    .conf = &b->conf_store,
+	    .metadata = b->metadata,
+	    .replicas = b->replicas,
+	    .reactor = reactors_get(b->reactors, 0),
+	    .workers = b->workers,
+	};
+
+	return group_coordinator_open(&settings, &b->groups);
 }
 
 static int
@@ -275,6 +315,7 @@ open_api(struct broker *b)
 	    .topic_configs = b->topic_configs,
 	    .replicas = b->replicas,
 	    .controller = b->controller,
+	    .groups = b->groups,
 	    .producer_ids = b->producer_ids,
 	    .workers = b->workers,
 	    .broker_id = b->id,
@@ -346,6 +387,8 @@ start_serving(struct broker *b)
 {
 	int st = open_replicas(b);
 
+	if (st == 0)
+		st = open_groups(b);
 	if (st == 0)
 		st = load_logs(b);
 	if (st == 0)
@@ -448,6 +491,7 @@ broker_stop(struct broker *b)
 	metrics_remove_collectors(b);
 	if (b->api != NULL)
 		api_shut_down(b->api);
+	group_coordinator_shut_down(b->groups); /* whoever waits is answered */
 	broker_close_listeners(b);
 	http_close(b->http);
 	if (b->controller_has_zk)
@@ -464,6 +508,7 @@ broker_stop(struct broker *b)
 	connection_limits_close(b->limits);
 	request_memory_close(b->memory);
 	workers_close(b->workers);
+	group_coordinator_close(b->groups);
 	zk_tree_close(b->tree);
 	metadata_close(b->metadata);
 	topic_configs_close(b->topic_configs);

@@ -8,7 +8,9 @@
 
 #include "api/api.h"
 #include "broker/broker.h"
+#include "cluster/topic_name.h"
 #include "controller/controller.h"
+#include "group/coordinator.h"
 #include "net/http_server.h"
 #include "net/listener.h"
 #include "net/rpc_client.h"
@@ -55,6 +57,7 @@ struct broker {
 	struct replica_manager *replicas;
 	struct controller *controller;
 	bool controller_runs;
+	struct group_coordinator *groups;
 	struct producer_ids *producer_ids;
 	struct rpc_client *producer_ids_rpc; /* to the controller; reactor 0's */
 	int32_t producer_ids_rpc_to;         /* its broker, -1: none */

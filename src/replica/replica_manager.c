@@ -170,7 +170,8 @@ carry_out(struct replica_manager *rm, struct partition *p, const struct uuid *to
 	    .replica_count = state->replicas_count,
 	    .topic_id = *topic_id,
 	};
-	bool led = p->leader == rm->settings.broker_id;
+	bool led = p->log != NULL && p->leader == rm->settings.broker_id;
+	bool leads = state->leader == rm->settings.broker_id;
 	struct log *log = NULL;
 	int64_t checkpointed;
 	int st = log_manager_get_or_create(rm->settings.logs, p->topic, p->number,
@@ -186,9 +187,10 @@ carry_out(struct replica_manager *rm, struct partition *p, const struct uuid *to
 	st = partition_decide(p, &decision, log, checkpointed);
 	if (st == 0)
 		configure(rm, p, log);
-	log_put(log);
-	if (st == 0 && led != (state->leader == rm->settings.broker_id))
+	/* While the log is still being loaded nobody is told: run_log_loaded() does it. */
+	if (st == 0 && led != (leads && log != NULL))
 		tell_leadership(rm, p, !led);
+	log_put(log);
 	return st;
 }
 
@@ -287,13 +289,12 @@ stop_partition(struct replica_manager *rm, struct str topic,
 		return K_FENCED_LEADER_EPOCH;
 	}
 	if (p != NULL) {
-		led = p->leader == rm->settings.broker_id;
+		led = p->log != NULL && p->leader == rm->settings.broker_id;
 		partition_stop(p, state->delete_partition);
-		if (state->delete_partition) {
+		if (led)
+			tell_leadership(rm, p, false);
+		if (state->delete_partition)
 			forget(rm, p);
-			if (led)
-				tell_leadership(rm, p, false);
-		}
 		partition_put(p);
 	}
 	if (state->delete_partition)
@@ -392,6 +393,24 @@ take_partition(struct metadata_update *up, const struct update_metadata_topic_st
 		metadata_update_partition(up, topic->topic_name.data, &topic->topic_id, &p);
 }
 
+static void
+tell_deletion(struct replica_manager *rm, const struct update_metadata_topic_state *topic)
+{
+	int32_t *gone, count = 0;
+
+	if (rm->settings.on_deletion == NULL)
+		return;
+	gone = calloc((size_t)topic->partition_states_count + 1, sizeof(*gone));
+	if (gone == NULL)
+		abort();
+	for (int32_t i = 0; i < topic->partition_states_count; i++)
+		if (topic->partition_states[i].leader == METADATA_LEADER_DURING_DELETE)
+			gone[count++] = topic->partition_states[i].partition_index;
+	if (count > 0)
+		rm->settings.on_deletion(rm->settings.arg, topic->topic_name, gone, count);
+	free(gone);
+}
+
 int
 replica_manager_update_metadata(struct replica_manager *rm,
 				const struct update_metadata_request *req)
@@ -415,6 +434,8 @@ replica_manager_update_metadata(struct replica_manager *rm,
 			take_partition(up, &req->topic_states[t],
 				       &req->topic_states[t].partition_states[i]);
 	metadata_update_commit(rm->settings.metadata, up);
+	for (int32_t t = 0; t < req->topic_states_count; t++)
+		tell_deletion(rm, &req->topic_states[t]);
 	return 0;
 }
 
@@ -455,6 +476,7 @@ run_log_loaded(void *arg)
 	const char *topic = log_topic(event->log);
 	int32_t number = log_partition(event->log);
 	struct partition *p = find(rm, str_of(topic), number);
+	bool had_log = p != NULL && p->log != NULL; /* this thread alone changes it */
 
 	if (p != NULL) {
 		int st = partition_set_log(
@@ -467,6 +489,8 @@ run_log_loaded(void *arg)
 				   st < 0 ? strerror(-st) : kerr_name(st));
 		else
 			configure(rm, p, event->log);
+		if (st == 0 && !had_log && p->leader == rm->settings.broker_id)
+			tell_leadership(rm, p, true);
 		partition_put(p);
 	}
 	event_free(event);

@@ -39,11 +39,13 @@ struct replica_manager_settings {
 	/* This broker's epoch: requests for an older one are refused. */
 	int64_t (*broker_epoch)(void *arg);
 	/*
-	 * We lead, or lead no longer, a partition of an internal topic. On the manager's thread.
-	 * May be NULL.
+	 * We lead a partition and have its log, or lead it no longer. On the manager's thread. May
+	 * be NULL.
 	 */
 	void (*on_leadership)(void *arg, const char *topic, int32_t partition, int32_t leader_epoch,
 			      bool is_leader);
+	/* Partitions of a topic are being deleted. On the manager's thread. May be NULL. */
+	void (*on_deletion)(void *arg, struct str topic, const int32_t *partitions, int32_t count);
 	void *arg;
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds every #include to src/LAYERS: a folder includes itself and folders of lower number only.
 
-The files that decide (controller_state, fetch sessions, producer ids) include base and wire alone.
+The files that decide (controller_state, groups, fetch sessions, producer ids) include base and wire alone.
 """
 import re
 import sys
@@ -11,6 +11,10 @@ DECIDING = {
     "src/controller/controller_state.c", "src/controller/controller_flush.c",
     "src/controller/controller_state.h", "src/controller/controller_model.h",
     "src/replica/fetch_session.c", "src/replica/fetch_session.h",
+    "src/group/group.c", "src/group/group.h", "src/group/group_internal.h",
+    "src/group/group_join.c", "src/group/group_sync.c", "src/group/group_members.c",
+    "src/group/group_offsets.c", "src/group/group_offsets.h", "src/group/group_memory.h",
+    "src/group/group_records.c", "src/group/group_records.h",
     "src/txn/producer_ids.c", "src/txn/producer_ids.h",
 }
 PURE_ROOMS = {"src/base", "src/wire"}

@@ -171,6 +171,8 @@ topic_plan_internal_config(struct api_call *call, struct topic_plan *plan, struc
 	}
 	if (st == 0)
 		st = properties_set(&plan->config, "segment.bytes", text);
+	if (conf->klamm_standalone) /* there never will be a second broker */
+		*replication_factor = 1;
 	return st != 0 ? st : properties_set(&plan->config, "cleanup.policy", "compact");
 }
 

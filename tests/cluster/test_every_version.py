@@ -16,6 +16,9 @@ NONE, UNKNOWN_TOPIC, INVALID_REQUEST, STALE_CONTROLLER_EPOCH = 0, 3, 42, 11
 COORDINATOR_NOT_AVAILABLE, STALE_BROKER_EPOCH, MISMATCHED_ENDPOINT_TYPE = 15, 77, 114
 TOPIC, BROKER_RESOURCE = 2, 4
 KEY, VALUE = b"key", b"the very value"
+ILLEGAL_GENERATION, INCONSISTENT_PROTOCOL, INVALID_GROUP_ID, UNKNOWN_MEMBER_ID = 22, 23, 24, 25
+INVALID_SESSION_TIMEOUT, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND = 26, 68, 69
+MEMBER_ID_REQUIRED, SUBSCRIBED_TO_TOPIC = 79, 86
 FIRST_CONTROLLER_EPOCH = 1
 
 EXCHANGES = {}
@@ -59,6 +62,15 @@ class World:
         wait_until(lambda: self.has(name), f"{name} is there")
         return name
 
+    def wait_for_coordinator(self, group):
+        """The partition of the group is there and loaded."""
+        def found():
+            with self.connect() as c:
+                answer = c.call("FindCoordinator", 2, {"Key": group, "KeyType": 0})
+                return answer["ErrorCode"] == NONE and c.call(
+                    "DescribeGroups", 0, {"Groups": [group]})["Groups"][0]["ErrorCode"] == NONE
+        wait_until(found, "the group has a coordinator")
+
     def setting(self, topic, name):
         with self.connect() as c:
             answer = c.call("DescribeConfigs", 4, {"Resources": [
@@ -68,7 +80,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    broker = Broker(tmp_path_factory.mktemp("versions") / "broker").start()
+    broker = Broker(tmp_path_factory.mktemp("versions") / "broker", config={
+        "group.initial.rebalance.delay.ms": 0, "offsets.topic.num.partitions": 3}).start()
     yield World(broker)
     if broker.process.running():
         broker.process.stop(signal.SIGKILL)
@@ -228,6 +241,205 @@ def find_coordinator(world, ask, version):
         for coordinator in found:
             assert coordinator["ErrorCode"] in errors
             assert coordinator["NodeId"] == (0 if coordinator["ErrorCode"] == NONE else -1)
+
+
+# ---- groups ------------------------------------------------------------------------------------
+
+
+RANGE = [{"Name": "range", "Metadata": b"\0\0" + b"\0\0\0\1" + b"\0\1t" + b"\0\0\0\0"}]
+
+
+class Member:
+    """The one member of a group of its own, joined and synced."""
+
+    def __init__(self, world):
+        self.world = world
+        self.group = world.new_name()
+        self.join = {"GroupId": self.group, "SessionTimeoutMs": 10000,
+                     "RebalanceTimeoutMs": 10000, "MemberId": "", "GroupInstanceId": None,
+                     "ProtocolType": "consumer", "Protocols": RANGE}
+        self.id, self.generation = "", -1
+
+    def joined(self, answer):
+        assert answer["ErrorCode"] == NONE
+        self.id, self.generation = answer["MemberId"], answer["GenerationId"]
+        return self
+
+    def enter(self):
+        self.world.wait_for_coordinator(self.group)
+        with self.world.connect() as c:
+            self.joined(c.call("JoinGroup", 3, self.join))
+            assert c.call("SyncGroup", 2, self.sync())["ErrorCode"] == NONE
+        return self
+
+    def sync(self):
+        return {"GroupId": self.group, "GenerationId": self.generation, "MemberId": self.id,
+                "ProtocolType": "consumer", "ProtocolName": "range",
+                "Assignments": [{"MemberId": self.id, "Assignment": b"mine"}]}
+
+    def commit(self, offset=7, metadata="so far"):
+        return {"GroupId": self.group, "GenerationIdOrMemberEpoch": self.generation,
+                "MemberId": self.id, "Topics": [
+                    {"Name": "t", "Partitions": [{"PartitionIndex": 0, "CommittedOffset": offset,
+                                                  "CommittedMetadata": metadata}]},
+                    {"Name": "absent", "Partitions": [{"PartitionIndex": 0}]}]}
+
+
+@exchange
+def join_group(world, ask, version):
+    m = Member(world)
+    world.wait_for_coordinator(m.group)
+    if version >= 4:
+        told = ask(m.join)
+        assert told["ErrorCode"] == MEMBER_ID_REQUIRED
+        m.join["MemberId"] = told["MemberId"]
+    answer = ask(m.join)
+    m.joined(answer)
+    assert answer["Leader"] == m.id and m.generation == 1
+    assert (answer["ProtocolName"], answer["Members"][0]["Metadata"]) == ("range",
+                                                                         RANGE[0]["Metadata"])
+    if version >= 7:
+        assert answer["ProtocolType"] == "consumer"
+    assert ask({**m.join, "MemberId": "stranger"})["ErrorCode"] == UNKNOWN_MEMBER_ID
+    assert ask({**m.join, "SessionTimeoutMs": 1})["ErrorCode"] == INVALID_SESSION_TIMEOUT
+    assert ask({**m.join, "GroupId": ""})["ErrorCode"] == INVALID_GROUP_ID
+
+
+@exchange
+def sync_group(world, ask, version):
+    m = Member(world)
+    world.wait_for_coordinator(m.group)
+    with world.connect() as c:
+        m.joined(c.call("JoinGroup", 3, m.join))
+    answer = ask(m.sync())
+    assert (answer["ErrorCode"], answer["Assignment"]) == (NONE, b"mine")
+    if version >= 5:
+        assert answer["ProtocolName"] == "range"
+        assert ask({**m.sync(), "ProtocolName": "other"})["ErrorCode"] == INCONSISTENT_PROTOCOL
+    assert ask({**m.sync(), "GenerationId": 9})["ErrorCode"] == ILLEGAL_GENERATION
+
+
+@exchange
+def heartbeat(world, ask, version):
+    m = Member(world).enter()
+    alive = {"GroupId": m.group, "GenerationId": m.generation, "MemberId": m.id}
+    assert ask(alive)["ErrorCode"] == NONE
+    assert ask({**alive, "MemberId": "stranger"})["ErrorCode"] == UNKNOWN_MEMBER_ID
+    assert ask({**alive, "GenerationId": 9})["ErrorCode"] == ILLEGAL_GENERATION
+    if version >= 3:
+        assert ask({**alive, "GroupInstanceId": "nobody"})["ErrorCode"] == UNKNOWN_MEMBER_ID
+
+
+@exchange
+def leave_group(world, ask, version):
+    m = Member(world).enter()
+    leave = {"GroupId": m.group, "MemberId": m.id,
+             "Members": [{"MemberId": m.id}, {"MemberId": "stranger"}]}
+    answer = ask(leave)
+    assert answer["ErrorCode"] == NONE
+    if version >= 3:
+        assert [p["ErrorCode"] for p in answer["Members"]] == [NONE, UNKNOWN_MEMBER_ID]
+    else:
+        assert ask(leave)["ErrorCode"] == UNKNOWN_MEMBER_ID
+
+
+@exchange
+def offset_commit(world, ask, version):
+    m = Member(world).enter()
+    errors = {t["Name"]: t["Partitions"][0]["ErrorCode"] for t in ask(m.commit())["Topics"]}
+    assert errors == {"t": NONE, "absent": UNKNOWN_TOPIC}
+    with world.connect() as c:
+        fetched = c.call("OffsetFetch", 0 if version == 0 else 5, {
+            "GroupId": m.group, "Topics": [{"Name": "t", "PartitionIndexes": [0]}]})
+    committed = fetched["Topics"][0]["Partitions"][0]
+    assert committed["CommittedOffset"] == 7
+    if version >= 1:
+        assert committed["Metadata"] == "so far"
+        m.generation = 9
+        refused = {t["Name"]: t["Partitions"][0]["ErrorCode"] for t in ask(m.commit())["Topics"]}
+        assert refused == {"t": ILLEGAL_GENERATION, "absent": UNKNOWN_TOPIC}
+
+
+@exchange
+def offset_fetch(world, ask, version):
+    m = Member(world).enter()
+    with world.connect() as c:
+        c.call("OffsetCommit", 0 if version == 0 else 7, m.commit())
+    topics = [{"Name": "t", "PartitionIndexes": [0, 5]}]
+    answer = ask({"GroupId": m.group, "Topics": topics,
+                  "Groups": [{"GroupId": m.group, "Topics": topics},
+                             {"GroupId": m.group, "Topics": None}]})
+    named, *everything = answer["Groups"] if version >= 8 else [answer]
+    got = [(p["PartitionIndex"], p["CommittedOffset"], p["ErrorCode"])
+           for p in named["Topics"][0]["Partitions"]]
+    assert got == [(0, 7, NONE), (5, -1, UNKNOWN_TOPIC if version == 0 else NONE)]
+    if 2 <= version <= 7:
+        everything = [ask({"GroupId": m.group, "Topics": None, "Groups": []})]
+    for found in everything:
+        assert [(t["Name"], [p["CommittedOffset"] for p in t["Partitions"]])
+                for t in found["Topics"]] == [("t", [7])]
+
+
+@exchange
+def offset_delete(world, ask, version):
+    m = Member(world).enter()
+    gone = {"GroupId": m.group, "Topics": [{"Name": "t", "Partitions": [{"PartitionIndex": 0}]}]}
+    with world.connect() as c:
+        c.call("OffsetCommit", 7, m.commit())
+        reading = ask(gone)
+        assert reading["Topics"][0]["Partitions"][0]["ErrorCode"] == SUBSCRIBED_TO_TOPIC
+        c.call("LeaveGroup", 2, {"GroupId": m.group, "MemberId": m.id})
+        answer = ask(gone)
+        assert answer["Topics"][0]["Partitions"][0]["ErrorCode"] == NONE
+        left = c.call("OffsetFetch", 5, {"GroupId": m.group, "Topics": None})
+        assert left["Topics"] == []
+    assert ask({**gone, "GroupId": "absent"})["ErrorCode"] == GROUP_ID_NOT_FOUND
+
+
+@exchange
+def describe_groups(world, ask, version):
+    m = Member(world).enter()
+    there, absent = ask({"Groups": [m.group, "absent"],
+                         "IncludeAuthorizedOperations": version >= 3})["Groups"]
+    assert (there["GroupState"], there["ProtocolType"], there["ProtocolData"]) == (
+        "Stable", "consumer", "range")
+    member, = there["Members"]
+    assert (member["MemberId"], member["ClientHost"]) == (m.id, "/127.0.0.1")
+    assert (member["MemberMetadata"], member["MemberAssignment"]) == (RANGE[0]["Metadata"], b"mine")
+    assert (absent["ErrorCode"], absent["GroupState"], absent["Members"]) == (NONE, "Dead", [])
+
+
+@exchange
+def list_groups(world, ask, version):
+    m = Member(world).enter()
+
+    def states(**filters):
+        answer = ask({"StatesFilter": [], "TypesFilter": [], **filters})
+        assert answer["ErrorCode"] == NONE
+        return {g["GroupId"]: g.get("GroupState") for g in answer["Groups"]}
+
+    assert m.group in states()
+    if version >= 4:
+        assert states(StatesFilter=["stable"])[m.group] == "Stable"
+        assert m.group not in states(StatesFilter=["Empty"])
+    if version >= 5:
+        assert m.group in states(TypesFilter=["classic"])
+        assert states(TypesFilter=["consumer"]) == {}
+
+
+@exchange
+def delete_groups(world, ask, version):
+    m = Member(world).enter()
+
+    def delete():
+        answer = ask({"GroupsNames": [m.group, "absent"]})
+        return [r["ErrorCode"] for r in answer["Results"]]
+
+    assert delete() == [NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND]
+    with world.connect() as c:
+        c.call("LeaveGroup", 2, {"GroupId": m.group, "MemberId": m.id})
+    assert delete() == [NONE, GROUP_ID_NOT_FOUND]
+    assert delete() == [GROUP_ID_NOT_FOUND, GROUP_ID_NOT_FOUND]
 
 
 # ---- topics ------------------------------------------------------------------------------------

@@ -169,6 +169,7 @@ for id in $(seq $count); do
 		else
 			echo "zookeeper.connect=127.0.0.1:$zk_port/quickstart"
 			echo "zookeeper.session.timeout.ms=6000"
+			echo "offsets.topic.replication.factor=1"
 		fi
 	} >"$dir/broker$id/server.properties"
 	setsid "$klammd" "$dir/broker$id/server.properties" >"$dir/broker$id/log" 2>&1 </dev/null &
@@ -218,6 +219,8 @@ cat <<EOF
   $klamm topic describe greetings $client
   $klamm consume -t greetings -o end $client &
   echo hello | $klamm produce -t greetings $client
+  kcat -b $bootstrap -X security.protocol=ssl -X ssl.ca.location=$dir/tls/ca.pem -G readers greetings &
+  $klamm group describe readers $client
   kcat -b $bootstrap -X security.protocol=ssl -X ssl.ca.location=$dir/tls/ca.pem -L
 
   logs: $dir/broker*/log      settings: $dir/broker*/server.properties

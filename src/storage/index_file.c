@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Entries that a search reads at once when it has come this close. */
-#define SEARCH_WINDOW 128
+#include "storage/index_window.h"
 
 int
 index_file_open(struct index_file *ix, struct log_file *file, uint8_t entry_size, int32_t max_bytes,
@@ -15,7 +14,8 @@ index_file_open(struct index_file *ix, struct log_file *file, uint8_t entry_size
 	int st;
 
 	assert(entry_size <= INDEX_ENTRY_MAX);
-	*ix = (struct index_file){.file = file, .entry_size = entry_size};
+	*ix = (struct index_file){
+	    .file = file, .generation = index_window_generation(), .entry_size = entry_size};
 	index_file_set_capacity(ix, max_bytes);
 	if (created)
 		return 0;
@@ -137,6 +137,7 @@ index_file_truncate(struct index_file *ix, uint32_t count)
 	if (count >= index_file_count(ix))
 		return 0;
 	if (count < ix->disk_count) {
+		ix->generation = index_window_generation();
 		st = log_file_truncate(ix->file, (int64_t)count * ix->entry_size);
 		if (st != 0)
 			return st;
@@ -187,6 +188,7 @@ void
 index_file_view(struct index_file *ix, bool nowait, struct index_view *ret_view)
 {
 	ret_view->file = log_file_get(ix->file);
+	ret_view->generation = ix->generation;
 	ret_view->disk_count = ix->disk_count;
 	ret_view->tail_count = ix->tail_count;
 	ret_view->entry_size = ix->entry_size;
@@ -252,42 +254,126 @@ count_up_to(const struct index_view *v, const uint8_t *entries, uint32_t count, 
 	return low;
 }
 
+/* Reads what a stretch holds of the file from entry `first` on, at most up to the end. */
 static int
-disk_floor(const struct index_view *v, size_t key_pos, size_t key_size, int64_t key,
-	   bool *ret_found, uint32_t *ret_index, uint8_t *ret_entry)
+read_stretch(const struct index_view *v, uint32_t first, struct index_stretch *ret_stretch)
 {
-	uint8_t window[SEARCH_WINDOW * INDEX_ENTRY_MAX];
+	uint32_t count = INDEX_WINDOW_BYTES / v->entry_size;
+
+	if (count > v->disk_count - first)
+		count = v->disk_count - first;
+	ret_stretch->first = first;
+	ret_stretch->count = count;
+	return read_disk(v, first, count, ret_stretch->entries);
+}
+
+/* What is searched for: the last entry whose key at pos, of size bytes, is <= value. */
+struct search_key {
+	size_t pos;
+	size_t size;
+	int64_t value;
+};
+
+/* < 0: the floor of key lies before the stretch, 0: in it, > 0: in it at its end or behind. */
+static int
+compare_stretch(const struct index_view *v, const struct index_stretch *s,
+		const struct search_key *key)
+{
+	const uint8_t *last = s->entries + (size_t)(s->count - 1) * v->entry_size;
+
+	/* A view that is older than the window does not look at what came since. */
+	if (s->first + s->count > v->disk_count)
+		return -1;
+	if (key_of(s->entries, key->pos, key->size) > key->value)
+		return -1;
+	if (s->first + s->count == v->disk_count || key->value < key_of(last, key->pos, key->size))
+		return 0;
+	return 1;
+}
+
+/*
+ * The thread's window that has the floor of key; or one that was moved forward to it, when the
+ * floor stands among the entries right behind. NULL when there is none.
+ */
+static const struct index_stretch *
+find_window(const struct index_view *v, const struct search_key *key, struct index_stretch *scratch)
+{
+	struct index_window *w, *behind = NULL;
+
+	for (w = index_window_next(v->generation, NULL); w != NULL;
+	     w = index_window_next(v->generation, w)) {
+		int order = compare_stretch(v, &w->stretch, key);
+
+		if (order == 0) {
+			index_window_touch(w);
+			return &w->stretch;
+		}
+		if (order > 0 && (behind == NULL || behind->stretch.first < w->stretch.first))
+			behind = w;
+	}
+	if (behind == NULL ||
+	    read_stretch(v, behind->stretch.first + behind->stretch.count - 1, scratch) != 0 ||
+	    compare_stretch(v, scratch, key) != 0)
+		return NULL;
+	index_window_keep(v->generation, scratch, behind);
+	return scratch;
+}
+
+/* Reads the stretch of the file that has the floor of key; nothing of it is <= key if none has. */
+static int
+search_disk(const struct index_view *v, const struct search_key *key,
+	    struct index_stretch *ret_stretch)
+{
+	uint32_t capacity = INDEX_WINDOW_BYTES / v->entry_size;
 	uint32_t low = 0;
 	uint32_t high = v->disk_count;
-	uint32_t first, n;
 	int st;
 
 	/* The floor is below high; at low - 1 or above, if low > 0. */
-	while (high - low > SEARCH_WINDOW - 1) {
+	while (high - low > capacity - 1) {
 		uint32_t mid = low + (high - low) / 2;
 		uint8_t entry[INDEX_ENTRY_MAX];
 
 		st = read_disk(v, mid, 1, entry);
 		if (st != 0)
 			return st;
-		if (key_of(entry, key_pos, key_size) <= key)
+		if (key_of(entry, key->pos, key->size) <= key->value)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	first = low > 0 ? low - 1 : 0;
-	if (first == high) {
+	st = read_stretch(v, low > 0 ? low - 1 : 0, ret_stretch);
+	if (st == 0 && v->nowait)
+		index_window_keep(v->generation, ret_stretch, NULL);
+	return st;
+}
+
+static int
+disk_floor(const struct index_view *v, const struct search_key *key, bool *ret_found,
+	   uint32_t *ret_index, uint8_t *ret_entry)
+{
+	const struct index_stretch *s = NULL;
+	struct index_stretch scratch;
+	uint32_t n;
+	int st;
+
+	if (v->disk_count == 0) {
 		*ret_found = false;
 		return 0;
 	}
-	st = read_disk(v, first, high - first, window);
-	if (st != 0)
-		return st;
-	n = count_up_to(v, window, high - first, key_pos, key_size, key);
+	if (v->nowait)
+		s = find_window(v, key, &scratch);
+	if (s == NULL) {
+		st = search_disk(v, key, &scratch);
+		if (st != 0)
+			return st;
+		s = &scratch;
+	}
+	n = count_up_to(v, s->entries, s->count, key->pos, key->size, key->value);
 	*ret_found = n > 0;
 	if (n > 0) {
-		*ret_index = first + n - 1;
-		memcpy(ret_entry, window + (size_t)(n - 1) * v->entry_size, v->entry_size);
+		*ret_index = s->first + n - 1;
+		memcpy(ret_entry, s->entries + (size_t)(n - 1) * v->entry_size, v->entry_size);
 	}
 	return 0;
 }
@@ -296,6 +382,7 @@ int
 index_view_floor(const struct index_view *v, size_t key_pos, size_t key_size, int64_t key,
 		 bool *ret_found, uint32_t *ret_index, uint8_t *ret_entry)
 {
+	const struct search_key wanted = {key_pos, key_size, key};
 	uint32_t n = count_up_to(v, v->tail, v->tail_count, key_pos, key_size, key);
 
 	if (n > 0) {
@@ -304,5 +391,5 @@ index_view_floor(const struct index_view *v, size_t key_pos, size_t key_size, in
 		memcpy(ret_entry, v->tail + (size_t)(n - 1) * v->entry_size, v->entry_size);
 		return 0;
 	}
-	return disk_floor(v, key_pos, key_size, key, ret_found, ret_index, ret_entry);
+	return disk_floor(v, &wanted, ret_found, ret_index, ret_entry);
 }

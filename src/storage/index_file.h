@@ -8,7 +8,8 @@
  *
  * Readers take a struct index_view under the log's lock, which copies the tail, and search it
  * without: entries in the file do not change, except by a truncation, after which a view may find
- * entries that are gone. Whoever uses what a view found checks it against the log file.
+ * entries that are gone. Whoever uses what a view found checks it against the log file. A view
+ * that must not wait keeps what it read of the file for the thread's next one (index_window.h).
  *
  * Threads  struct index_file under its log's lock; a view belongs to its thread.
  */
@@ -22,6 +23,7 @@
 
 struct index_file {
 	struct log_file *file; /* owned */
+	uint64_t generation;   /* of what is in the file: another one after each cut */
 	uint8_t *tail;         /* INDEX_TAIL_ENTRIES entries, NULL when there was none yet */
 	uint32_t disk_count;   /* entries in the file */
 	uint32_t capacity;     /* how many Kafka's setting allows */
@@ -33,6 +35,7 @@ struct index_file {
 
 struct index_view {
 	struct log_file *file; /* counted */
+	uint64_t generation;
 	uint32_t disk_count;
 	uint8_t tail_count;
 	uint8_t entry_size;

@@ -392,20 +392,20 @@ int
 log_aborted_transactions(struct log *log, int64_t fetch_offset, const struct log_read *read,
 			 struct arena *arena, struct log_aborted_txn **ret_txns, size_t *ret_count)
 {
-	struct txn_collector c = {.arena = arena, .fetch_offset = fetch_offset};
+	struct txn_collector c = {.arena = arena, .fetch_offset = fetch_offset, .upper_offset = -1};
 	int64_t base = read->base_offset;
 	int st = 0;
 
-	if (read->len > 0)
-		st = read_upper_offset(log, fetch_offset, read, &c.upper_offset);
-	else
-		c.done = true;
+	c.done = read->len == 0;
 	/* The marker of a transaction that is read here may lie in any later segment. */
 	while (st == 0 && !c.done && base != INT64_MAX) {
 		uint32_t count = 0;
 		struct log_file *file = next_txn_index(log, &base, &count);
 
-		if (file != NULL)
+		/* Most logs have no transaction index: then the read's end need not be known. */
+		if (file != NULL && c.upper_offset < 0)
+			st = read_upper_offset(log, fetch_offset, read, &c.upper_offset);
+		if (file != NULL && st == 0)
 			st = collect_from(&c, file, count, INT64_MIN);
 		log_file_put(file);
 	}

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "storage/index_window.h"
 #include "storage/segment.h"
 #include "tests/unit/storage/storage_fixture.h"
 
@@ -107,6 +108,124 @@ a_floor_is_found_in_the_file_and_in_the_tail(void **state)
 	}
 	assert_int_equal(floor_of(&ix, INT64_MAX).offset, 10100);
 	index_file_fini(&ix.entries);
+	files_close(&f);
+}
+
+/* What a reactor's reader finds: without waiting for the disk, with what its thread kept. */
+static struct offset_position
+floor_nowait(struct offset_index *ix, int64_t offset)
+{
+	struct offset_position found;
+	struct index_view v;
+
+	index_file_view(&ix->entries, true, &v);
+	assert_int_equal(offset_index_floor(&v, ix->base_offset, offset, &found), 0);
+	index_view_close(&v);
+	return found;
+}
+
+static size_t
+windows_of(const struct offset_index *ix)
+{
+	const struct index_window *w = NULL;
+	size_t n = 0;
+
+	while ((w = index_window_next(ix->entries.generation, w)) != NULL)
+		n++;
+	return n;
+}
+
+static void
+fill_offsets(struct offset_index *ix, int from, int to, int step)
+{
+	for (int i = from; i <= to; i++)
+		assert_int_equal(offset_index_append(ix, 100 + i * 10, i * step), 0);
+	assert_int_equal(index_file_write_tail(&ix->entries, false), 0);
+}
+
+static void
+a_reader_that_goes_on_moves_one_window(void **state)
+{
+	struct storage *s = *state;
+	struct files f = files_open(s, 10);
+	const struct index_window *w;
+	struct offset_index ix;
+
+	open_offsets(&f, &ix, 100, 1 << 20);
+	fill_offsets(&ix, 1, 20000, 50);
+	assert_int_equal(windows_of(&ix), 0);
+	for (int i = 1; i <= 20000; i++)
+		assert_int_equal(floor_nowait(&ix, 100 + i * 10 + i % 10).pos, i * 50);
+	assert_int_equal(windows_of(&ix), 1);
+	w = index_window_next(ix.entries.generation, NULL);
+	assert_int_equal(w->stretch.first + w->stretch.count, 20000);
+	/* What comes later is read when it is asked for. */
+	fill_offsets(&ix, 20001, 20100, 50);
+	assert_int_equal(floor_nowait(&ix, 100 + 20050 * 10).pos, 20050 * 50);
+	assert_int_equal(windows_of(&ix), 1);
+	index_file_fini(&ix.entries);
+	files_close(&f);
+}
+
+static void
+readers_at_many_places_find_what_one_without_memory_finds(void **state)
+{
+	struct storage *s = *state;
+	struct files f = files_open(s, 10);
+	struct offset_index ix;
+
+	open_offsets(&f, &ix, 100, 1 << 20);
+	fill_offsets(&ix, 1, 50000, 50);
+	for (int i = 0; i < 20000; i++) {
+		/* A multiplier that is prime to the range: all over it, near and far. */
+		int64_t offset = 90 + (int64_t)i * 7919 % 500100;
+
+		assert_int_equal(floor_nowait(&ix, offset).pos, floor_of(&ix, offset).pos);
+		assert_int_equal(floor_nowait(&ix, offset + 5000).pos,
+				 floor_of(&ix, offset + 5000).pos);
+	}
+	assert_in_range(windows_of(&ix), 2, INDEX_WINDOWS);
+	index_file_fini(&ix.entries);
+	files_close(&f);
+}
+
+static void
+a_cut_index_forgets_what_readers_kept_of_it(void **state)
+{
+	struct storage *s = *state;
+	struct files f = files_open(s, 10);
+	struct offset_index ix;
+
+	open_offsets(&f, &ix, 100, 1 << 20);
+	fill_offsets(&ix, 1, 300, 50);
+	assert_int_equal(floor_nowait(&ix, 100 + 250 * 10).pos, 250 * 50);
+	assert_int_equal(windows_of(&ix), 1);
+	assert_int_equal(offset_index_truncate_to(&ix, 100 + 201 * 10), 0);
+	assert_int_equal(windows_of(&ix), 0);
+	assert_int_equal(floor_nowait(&ix, 100 + 250 * 10).pos, 200 * 50);
+	/* Others stand there now. */
+	fill_offsets(&ix, 201, 300, 70);
+	assert_int_equal(floor_nowait(&ix, 100 + 250 * 10).pos, 250 * 70);
+	index_file_fini(&ix.entries);
+	files_close(&f);
+}
+
+static void
+the_next_segments_index_is_another_one(void **state)
+{
+	struct storage *s = *state;
+	struct files f = files_open(s, 10);
+	struct offset_index ix, next;
+
+	open_offsets(&f, &ix, 100, 1 << 20);
+	fill_offsets(&ix, 1, 300, 50);
+	assert_int_equal(floor_nowait(&ix, 1000).pos, 90 * 50);
+	index_file_fini(&ix.entries);
+	/* With the same memory, as likely as not. */
+	open_offsets(&f, &next, 99, 1 << 20);
+	fill_offsets(&next, 1, 300, 70);
+	assert_int_equal(floor_nowait(&next, 1000).pos, 90 * 70);
+	index_file_fini(&next.entries);
 	files_close(&f);
 }
 
@@ -375,6 +494,10 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, storage_setup, storage_teardown)
 	    T(an_offset_index_is_written_as_kafka_writes_it),
 	    T(a_floor_is_found_in_the_file_and_in_the_tail),
+	    T(a_reader_that_goes_on_moves_one_window),
+	    T(readers_at_many_places_find_what_one_without_memory_finds),
+	    T(a_cut_index_forgets_what_readers_kept_of_it),
+	    T(the_next_segments_index_is_another_one),
 	    T(the_upper_bound_is_the_entry_at_or_after_a_position),
 	    T(truncation_keeps_what_lies_below),
 	    T(the_zeros_that_an_unclean_kafka_leaves_are_no_entries),

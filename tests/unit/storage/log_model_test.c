@@ -196,7 +196,7 @@ read_somewhere(struct model *m, struct log *log)
 	struct slice rest;
 	size_t at = find_batch(m, offset);
 
-	assert_int_equal(log_read(log, offset, max_bytes, true, isolation, false, &read), 0);
+	assert_int_equal(read_log(log, offset, max_bytes, isolation, &read), 0);
 	if (read.len == 0) {
 		/* Nothing below the upper offset, but for a batch that straddles it. */
 		assert_true(offset >= upper || at == m->count ||

@@ -537,6 +537,16 @@ append_many(struct log *log, int n)
 		assert_int_equal(append_batch(log, &spec, NULL), 0);
 }
 
+int
+read_log(struct log *log, int64_t offset, int32_t max_bytes, enum log_isolation isolation,
+	 struct log_read *ret_read)
+{
+	int st = log_read(log, offset, max_bytes, true, isolation, true, ret_read);
+
+	return st == -EAGAIN ? log_read(log, offset, max_bytes, true, isolation, false, ret_read)
+			     : st;
+}
+
 void
 read_all(struct log *log, int64_t offset, enum log_isolation isolation, struct buf *ret)
 {
@@ -547,7 +557,7 @@ read_all(struct log *log, int64_t offset, enum log_isolation isolation, struct b
 		size_t before = ret->len;
 		uint8_t *room;
 
-		assert_int_equal(log_read(log, offset, 1 << 20, true, isolation, false, &read), 0);
+		assert_int_equal(read_log(log, offset, 1 << 20, isolation, &read), 0);
 		if (read.len == 0)
 			return;
 		room = buf_extend(ret, (size_t)read.len);

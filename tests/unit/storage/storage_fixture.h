@@ -106,6 +106,9 @@ int append_marker(struct log *log, int64_t producer_id, int16_t epoch, bool abor
 		  int32_t coordinator_epoch);
 /* n batches of one record; asserts that they are taken. */
 void append_many(struct log *log, int n);
+/* As a fetch does: first without waiting for the disk, and when that cannot be, waiting. */
+int read_log(struct log *log, int64_t offset, int32_t max_bytes, enum log_isolation isolation,
+	     struct log_read *ret_read);
 /* Reads from offset up to isolation, everything that is there, batch headers checked. */
 void read_all(struct log *log, int64_t offset, enum log_isolation isolation, struct buf *ret);
 /* The records of read_all(): how many, and that their offsets rise from `offset` by one. */

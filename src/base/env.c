@@ -364,8 +364,21 @@ out:
 	return st;
 }
 
-int
-env_replace_file(struct env *env, int dir_fd, const char *name, struct slice content)
+static int
+sync_dir(struct env *env, int dir_fd)
+{
+	int fd = env_openat(env, dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	int st;
+
+	if (fd < 0)
+		return fd;
+	st = env_fsync(env, fd);
+	env_close(env, fd);
+	return st;
+}
+
+static int
+replace_file(struct env *env, int dir_fd, const char *name, struct slice content, bool sync)
 {
 	struct buf tmp = {0};
 	const char *tmp_name;
@@ -382,22 +395,28 @@ env_replace_file(struct env *env, int dir_fd, const char *name, struct slice con
 	if (fd < 0)
 		goto out;
 	st = env_pwrite(env, fd, content.data, content.len, 0);
-	if (st == 0)
+	if (st == 0 && sync)
 		st = env_fsync(env, fd);
 	env_close(env, fd);
 	if (st == 0)
 		st = env_renameat(env, dir_fd, tmp_name, dir_fd, name);
-	if (st != 0) {
+	if (st != 0)
 		env_unlinkat(env, dir_fd, tmp_name, 0);
-		goto out;
-	}
-	fd = env_openat(env, dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	st = fd;
-	if (fd < 0)
-		goto out;
-	st = env_fsync(env, fd);
-	env_close(env, fd);
+	else if (sync)
+		st = sync_dir(env, dir_fd);
 out:
 	buf_fini(&tmp);
 	return st;
+}
+
+int
+env_replace_file(struct env *env, int dir_fd, const char *name, struct slice content)
+{
+	return replace_file(env, dir_fd, name, content, true);
+}
+
+int
+env_replace_file_unsynced(struct env *env, int dir_fd, const char *name, struct slice content)
+{
+	return replace_file(env, dir_fd, name, content, false);
 }

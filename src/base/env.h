@@ -87,5 +87,11 @@ MUST_CHECK int env_read_file(struct env *env, int dir_fd, const char *path, size
  */
 MUST_CHECK int env_replace_file(struct env *env, int dir_fd, const char *name,
 				struct slice content);
+/*
+ * The same without making anyone wait for the disk: safe against the end of the process. After a
+ * loss of power anything may be there.
+ */
+MUST_CHECK int env_replace_file_unsynced(struct env *env, int dir_fd, const char *name,
+					 struct slice content);
 
 #endif

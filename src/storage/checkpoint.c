@@ -1,7 +1,6 @@
 #include "storage/checkpoint.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -9,8 +8,6 @@
 
 /* A line is at most a topic of 249 bytes and two numbers. */
 #define LINE_MAX_BYTES 512
-/* A directory, a file and ".tmp". */
-#define LOG_PATH_MAX (2 * NAME_MAX + 8)
 /* More than ten million partitions: no such file is ours. */
 #define FILE_MAX_BYTES ((size_t)1 << 30)
 
@@ -87,27 +84,6 @@ checkpoint_parse(struct slice text, checkpoint_line_fn *fn, void *arg)
 	return text.len == 0 ? 0 : -EINVAL;
 }
 
-/* As env_replace_file(), without making anyone wait for the disk. */
-static int
-replace_unsynced(struct env *env, int dir_fd, const char *name, struct slice content)
-{
-	char tmp_name[LOG_PATH_MAX];
-	int fd, st;
-
-	if ((size_t)snprintf(tmp_name, sizeof(tmp_name), "%s.tmp", name) >= sizeof(tmp_name))
-		return -ENAMETOOLONG;
-	fd = env_openat(env, dir_fd, tmp_name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	if (fd < 0)
-		return fd;
-	st = env_pwrite(env, fd, content.data, content.len, 0);
-	env_close(env, fd);
-	if (st == 0)
-		st = env_renameat(env, dir_fd, tmp_name, dir_fd, name);
-	if (st != 0)
-		env_unlinkat(env, dir_fd, tmp_name, 0);
-	return st;
-}
-
 int
 checkpoint_write(struct env *env, int dir_fd, const char *name, size_t count,
 		 const struct buf *lines, bool sync)
@@ -124,7 +100,7 @@ checkpoint_write(struct env *env, int dir_fd, const char *name, size_t count,
 	else if (sync)
 		st = env_replace_file(env, dir_fd, name, buf_slice(&text));
 	else
-		st = replace_unsynced(env, dir_fd, name, buf_slice(&text));
+		st = env_replace_file_unsynced(env, dir_fd, name, buf_slice(&text));
 	buf_fini(&text);
 	return st;
 }

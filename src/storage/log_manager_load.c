@@ -380,8 +380,9 @@ write_boot_stamp(struct log_manager *lm, struct managed_dir *md)
 	st = boot_stamp(lm, md, stamp, sizeof(stamp));
 	if (st != 0)
 		return st;
-	return env_replace_file(lm->opt.env, md->dir.fd, BOOT_ID_FILE,
-				(struct slice){(const uint8_t *)stamp, strlen(stamp)});
+	/* Not synced: it counts only under this kernel, which has it in its page cache. */
+	return env_replace_file_unsynced(lm->opt.env, md->dir.fd, BOOT_ID_FILE,
+					 (struct slice){(const uint8_t *)stamp, strlen(stamp)});
 }
 
 /* Notes and removes the mark, so that a crash from now on counts as one. */

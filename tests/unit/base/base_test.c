@@ -238,6 +238,45 @@ a_file_is_replaced_whole(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static int fsyncs;
+
+static int
+count_fsync(struct env *env, int fd)
+{
+	(void)env, (void)fd;
+	fsyncs++;
+	return 0;
+}
+
+static void
+only_what_must_outlive_a_loss_of_power_waits_for_the_disk(void **state)
+{
+	struct env_ops ops = env_system_ops;
+	struct env env = {.ops = &ops};
+	char dir[] = "/tmp/klamm-base-XXXXXX";
+	struct slice content = {(const uint8_t *)"0123456789", 10};
+	struct buf got = {0};
+	int fd;
+
+	(void)state;
+	ops.fsync = count_fsync;
+	fsyncs = 0;
+	assert_non_null(mkdtemp(dir));
+	fd = env_openat(&env, AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(env_replace_file_unsynced(&env, fd, "f", content), 0);
+	assert_int_equal(fsyncs, 0);
+	assert_int_equal(env_read_file(&env, fd, "f", 100, &got), 0);
+	assert_int_equal(got.len, 10);
+	buf_fini(&got);
+	/* The content, and the name. */
+	assert_int_equal(env_replace_file(&env, fd, "f", content), 0);
+	assert_int_equal(fsyncs, 2);
+	env_unlinkat(&env, fd, "f", 0);
+	env_close(&env, fd);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void
 metrics_are_written_as_prometheus_reads_them(void **state)
 {
@@ -263,6 +302,7 @@ main(void)
 	    cmocka_unit_test(timers_fire_in_order_and_cancelled_ones_do_not),
 	    cmocka_unit_test(messages_arrive_all_and_in_order_from_another_thread),
 	    cmocka_unit_test(a_file_is_replaced_whole),
+	    cmocka_unit_test(only_what_must_outlive_a_loss_of_power_waits_for_the_disk),
 	    cmocka_unit_test(metrics_are_written_as_prometheus_reads_them),
 	};
 

@@ -7,10 +7,11 @@
 #include "cluster/metadata.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <urcu-bp.h>
 
 #include "base/map.h"
+#include "base/rcu.h"
 
 #define BUCKETS 1024
 
@@ -36,7 +37,7 @@ struct metadata_image {
 };
 
 struct metadata {
-	struct metadata_image *current; /* RCU */
+	_Atomic(struct metadata_image *) current; /* RCU */
 	void (*on_change)(void *arg);
 	void *on_change_arg;
 };
@@ -73,15 +74,15 @@ id_bucket(const struct uuid *id)
 const struct metadata_image *
 metadata_read(struct metadata *md)
 {
-	urcu_bp_read_lock();
-	return rcu_dereference(md->current);
+	rcu_read_begin();
+	return atomic_load_explicit(&md->current, memory_order_acquire);
 }
 
 void
 metadata_done(struct metadata *md)
 {
 	(void)md;
-	urcu_bp_read_unlock();
+	rcu_read_end();
 }
 
 int32_t
@@ -256,13 +257,15 @@ int
 metadata_open(struct metadata **ret_metadata)
 {
 	struct metadata *md = calloc(1, sizeof(*md));
+	struct metadata_image *image;
 
 	if (md == NULL)
 		return -ENOMEM;
-	md->current = must_alloc(sizeof(*md->current));
-	md->current->controller_id = -1;
-	md->current->brokers = must_alloc(sizeof(*md->current->brokers));
-	md->current->brokers->references = 1;
+	image = must_alloc(sizeof(*image));
+	image->controller_id = -1;
+	image->brokers = must_alloc(sizeof(*image->brokers));
+	image->brokers->references = 1;
+	atomic_init(&md->current, image);
 	*ret_metadata = md;
 	return 0;
 }
@@ -529,10 +532,10 @@ metadata_update_commit(struct metadata *md, struct metadata_update *up)
 {
 	struct metadata_image *old = md->current;
 
-	rcu_set_pointer(&md->current, up->next);
+	atomic_store_explicit(&md->current, up->next, memory_order_release);
 	map_fini(&up->changed);
 	free(up);
-	urcu_bp_synchronize_rcu();
+	rcu_wait_for_readers();
 	image_free(old);
 	if (md->on_change != NULL)
 		md->on_change(md->on_change_arg);

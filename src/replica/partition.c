@@ -37,6 +37,8 @@ partition_free(struct rcu_head *head)
 {
 	struct partition *p = caa_container_of(head, struct partition, rcu);
 
+	rcu_readers_have_ended();
+	rcu_found(p);
 	assert(p->waiters[0] == NULL && p->waiters[1] == NULL);
 	log_put(p->log);
 	pthread_cond_destroy(&p->appends_over);
@@ -69,8 +71,10 @@ void
 partition_put(struct partition *p)
 {
 	/* Readers of the table may still look at it: free it after a grace period. */
-	if (p != NULL && atomic_fetch_sub(&p->references, 1) == 1)
+	if (p != NULL && atomic_fetch_sub(&p->references, 1) == 1) {
+		rcu_publish(p);
 		urcu_bp_call_rcu(&p->rcu, partition_free);
+	}
 }
 
 const char *

@@ -6,10 +6,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <urcu-bp.h>
 #include <urcu/rculfhash.h>
 
 #include "base/lock.h"
+#include "base/rcu.h"
 #include "replica/partition.h"
 
 struct partition {

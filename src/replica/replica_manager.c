@@ -37,6 +37,7 @@ match_key(struct cds_lfht_node *node, const void *key)
 	const struct partition *p = caa_container_of(node, struct partition, node);
 	const struct partition_key *k = key;
 
+	rcu_found(p);
 	return p->number == k->number && strncmp(p->topic, k->topic.data, k->topic.len) == 0 &&
 	       p->topic[k->topic.len] == '\0';
 }
@@ -50,7 +51,7 @@ find(struct replica_manager *rm, struct str topic, int32_t number)
 	struct cds_lfht_node *node;
 	struct partition *p = NULL;
 
-	urcu_bp_read_lock();
+	rcu_read_begin();
 	cds_lfht_lookup(rm->table, hash_of(topic, number), match_key, &key, &iter);
 	node = cds_lfht_iter_get_node(&iter);
 	if (node != NULL) {
@@ -58,7 +59,7 @@ find(struct replica_manager *rm, struct str topic, int32_t number)
 		if (!partition_try_get(p))
 			p = NULL;
 	}
-	urcu_bp_read_unlock();
+	rcu_read_end();
 	return p;
 }
 
@@ -91,19 +92,20 @@ find_or_make(struct replica_manager *rm, struct str topic, int32_t number)
 	if (p == NULL)
 		return NULL;
 	p->hash = hash_of(topic, number);
-	urcu_bp_read_lock();
+	rcu_publish(p);
+	rcu_read_begin();
 	cds_lfht_add(rm->table, p->hash, &partition_get(p)->node);
-	urcu_bp_read_unlock();
+	rcu_read_end();
 	return p;
 }
 
 static void
 forget(struct replica_manager *rm, struct partition *p)
 {
-	urcu_bp_read_lock();
+	rcu_read_begin();
 	if (cds_lfht_del(rm->table, &p->node) == 0)
 		partition_put(p);
-	urcu_bp_read_unlock();
+	rcu_read_end();
 }
 
 static void
@@ -555,18 +557,19 @@ replica_manager_each(struct replica_manager *rm, void (*fn)(void *arg, struct pa
 	struct cds_lfht_iter iter;
 	struct cds_lfht_node *node;
 
-	urcu_bp_read_lock();
+	rcu_read_begin();
 	cds_lfht_first(rm->table, &iter);
 	while ((node = cds_lfht_iter_get_node(&iter)) != NULL) {
 		struct partition *p = caa_container_of(node, struct partition, node);
 
+		rcu_found(p);
 		if (partition_try_get(p)) {
 			fn(arg, p);
 			partition_put(p);
 		}
 		cds_lfht_next(rm->table, &iter);
 	}
-	urcu_bp_read_unlock();
+	rcu_read_end();
 }
 
 static void

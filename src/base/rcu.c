@@ -1,0 +1,5 @@
+#include "base/rcu.h"
+
+#ifdef KLAMM_TSAN
+char rcu_readers;
+#endif

@@ -1,7 +1,9 @@
 #!/bin/bash
-# Klamm against what others wrote: Apache Kafka 3.9, librdkafka's own suites, kafkajs.
+# Klamm against what others wrote: Apache Kafka 3.9, librdkafka's own suites, confluent-kafka, kafkajs.
 #
-# usage: tests/interop/run.sh [disk] [librdkafka] [kafkajs]      (default: all)
+# usage: [COUNT=n] tests/interop/run.sh [disk] [librdkafka] [python] [kafkajs]      (default: all)
+#
+# python and kafkajs send and compare COUNT records (default 1000000) in every codec.
 #
 # Needs package registries beside Debian's (Maven, npm, Debian's sources); what cannot be reached is
 # skipped, and said so. Ends with "N passed, N failed, N skipped".
@@ -128,13 +130,23 @@ librdkafka() {
 	(fetch_212) && suite 212 || skip "librdkafka 2.12.0: its source cannot be had or built"
 }
 
-# ---- kafkajs ----
+# ---- python3-confluent-kafka ----
+
+python() {
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider --durations=0 test_python.py \
+		>"$cache/python.out" 2>&1
+	count_pytest "$cache/python.out"
+}
+
+# ---- kafkajs; its own plug-in for zstd, @kafkajs/zstd, does not build on today's node ----
 
 kafkajs() {
 	cd "$cache" || return
 	if [ ! -d node_modules/kafkajs ]; then
 		npm install --no-audit --no-fund kafkajs@2 >"$cache/npm.log" 2>&1 ||
 			{ skip "kafkajs: it cannot be had"; return; }
+		npm install --no-audit --no-fund kafkajs-snappy kafkajs-lz4 @mongodb-js/zstd@1 \
+			>>"$cache/npm.log" 2>&1 || echo "kafkajs: without some codecs: $cache/npm.log"
 	fi
 	start_broker || { failed=$((failed + 1)); return; }
 	count_step "kafkajs writes and reads" env NODE_PATH="$cache/node_modules" \
@@ -142,7 +154,7 @@ kafkajs() {
 	stop_broker
 }
 
-for what in ${*:-disk librdkafka kafkajs}; do
+for what in ${*:-disk librdkafka python kafkajs}; do
 	echo "== $what"
 	$what
 	cd "$here" || exit 1

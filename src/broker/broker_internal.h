@@ -74,6 +74,7 @@ struct broker {
 	struct http_server *http;
 	SSL_CTX *http_tls;
 	_Atomic bool ready;
+	_Atomic bool controller_known; /* once it was */
 };
 
 /* Each logs what went wrong. */

@@ -349,7 +349,10 @@ is_ready(void *arg, struct buf *text)
 	metadata_brokers(metadata_read(b->metadata), &brokers);
 	metadata_done(b->metadata);
 	log_manager_progress(b->logs, &done, &total);
-	if (brokers == 0) {
+	/* A client that is told of no controller may not ask again for minutes. */
+	if (controller_active_id(b->controller) != -1)
+		atomic_store(&b->controller_known, true);
+	if (brokers == 0 || !atomic_load(&b->controller_known)) {
 		buf_printf(text, "waiting for the controller\n");
 		return false;
 	}

@@ -653,3 +653,11 @@ def test_every_version_is_answered_in_its_own_form(world, name):
                 EXCHANGES[name](world, ask, version)
             except Exception as failure:
                 raise AssertionError(f"{name} version {version}: {failure!r}") from failure
+
+
+def test_a_broker_that_is_ready_names_the_controller(make_broker):
+    for _ in range(5):
+        broker = make_broker().start()
+        with Connection(broker.port) as c:
+            assert c.call("Metadata", 1, {"Topics": []})["ControllerId"] == 0
+        broker.stop()

@@ -31,42 +31,32 @@ refuse_members(const struct group *group)
 
 /* ---- which partitions ---- */
 
-static bool
-is_of_group(const struct offsets_csv_row *row, const struct group *group)
+/* named: what --topic says, the same for each group; NULL without it. */
+static rd_kafka_topic_partition_list_t *
+targets_of(const struct group *group, const struct reset_request *request,
+	   const rd_kafka_topic_partition_list_t *named)
 {
-	return row->group == NULL || strcmp(row->group, group->id) == 0;
-}
-
-static int
-targets_of(const struct group *group, struct client *c, const struct reset_request *request,
-	   rd_kafka_topic_partition_list_t **ret_list)
-{
+	const struct offsets_csv_row *rows;
 	rd_kafka_topic_partition_list_t *list;
+	size_t count;
 
-	if (request->file != NULL) {
-		list = rd_kafka_topic_partition_list_new(16);
-		for (size_t i = 0; i < request->file->count; i++) {
-			const struct offsets_csv_row *row = &request->file->rows[i];
-
-			if (is_of_group(row, group))
-				rd_kafka_topic_partition_list_add(list, row->topic, row->partition)
-				    ->offset = row->offset;
-		}
-	} else if (request->partitions->all) {
-		list = partition_scope_committed(request->partitions, group);
-	} else {
-		return partition_scope_expand(request->partitions, c, ret_list);
-	}
-	*ret_list = list;
-	return CLI_DONE;
+	if (named != NULL)
+		return rd_kafka_topic_partition_list_copy(named);
+	if (request->file == NULL)
+		return partition_scope_committed(request->partitions, group);
+	rows = offsets_csv_of_group(request->file, group->id, &count);
+	list = rd_kafka_topic_partition_list_new((int)count);
+	for (size_t i = 0; i < count; i++)
+		rd_kafka_topic_partition_list_add(list, rows[i].topic, rows[i].partition)->offset =
+		    rows[i].offset;
+	return list;
 }
 
 static int
-begin(struct group_reset *reset, const struct group *group, struct client *c,
-      const struct reset_request *request)
+begin(struct group_reset *reset, const struct group *group, const struct reset_request *request,
+      const rd_kafka_topic_partition_list_t *named)
 {
 	rd_kafka_consumer_group_state_t state = group_state(group);
-	int st;
 
 	reset->group = group;
 	reset->refused = true;
@@ -77,9 +67,7 @@ begin(struct group_reset *reset, const struct group *group, struct client *c,
 		refuse_members(group);
 		return CLI_DONE;
 	}
-	st = targets_of(group, c, request, &reset->targets);
-	if (st != CLI_DONE)
-		return st;
+	reset->targets = targets_of(group, request, named);
 	if (reset->targets->cnt == 0) {
 		complain(request->file != NULL ? "group '%s': the file has no offsets of it"
 					       : "group '%s' has no committed offsets",
@@ -238,14 +226,19 @@ group_reset_plan(const struct group_view *view, struct client *c,
 		 const struct reset_request *request, struct group_reset **ret_resets)
 {
 	struct group_reset *resets = calloc(view->count + 1, sizeof(*resets));
+	rd_kafka_topic_partition_list_t *named = NULL;
 	int st = CLI_DONE;
 
 	if (resets == NULL)
 		return no_memory();
+	if (request->file == NULL && !request->partitions->all)
+		st = partition_scope_expand(request->partitions, c, &named);
 	for (size_t i = 0; st == CLI_DONE && i < view->count; i++)
-		st = begin(&resets[i], &view->groups[i], c, request);
+		st = begin(&resets[i], &view->groups[i], request, named);
 	if (st == CLI_DONE)
 		st = decide_all(resets, view->count, c, request);
+	if (named != NULL)
+		rd_kafka_topic_partition_list_destroy(named);
 	if (st != CLI_DONE) {
 		group_reset_free(resets, view->count);
 		return st;

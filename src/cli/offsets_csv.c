@@ -240,6 +240,39 @@ offsets_csv_fini(struct offsets_csv *csv)
 	*csv = (struct offsets_csv){0};
 }
 
+/* The first row whose group does not come before this one. */
+static size_t
+lower_bound(const struct offsets_csv *csv, const char *group)
+{
+	size_t low = 0, high = csv->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(csv->rows[middle].group, group) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct offsets_csv_row *
+offsets_csv_of_group(const struct offsets_csv *csv, const char *group, size_t *ret_count)
+{
+	size_t first, next;
+
+	if (!csv->with_group) {
+		*ret_count = csv->count;
+		return csv->rows;
+	}
+	first = next = lower_bound(csv, group);
+	while (next < csv->count && strcmp(csv->rows[next].group, group) == 0)
+		next++;
+	*ret_count = next - first;
+	return csv->rows + first;
+}
+
 static void
 append_field(struct buf *out, const char *text)
 {

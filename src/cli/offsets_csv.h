@@ -34,6 +34,9 @@ struct offsets_csv {
  */
 MUST_CHECK int offsets_csv_parse(struct offsets_csv *csv, struct slice bytes, struct buf *why);
 void offsets_csv_fini(struct offsets_csv *csv);
+/* The rows of a group, which are all where the file names none. ret_count may be 0. */
+const struct offsets_csv_row *offsets_csv_of_group(const struct offsets_csv *csv, const char *group,
+						   size_t *ret_count);
 
 /* Appends one line. group: NULL for the shape without. */
 void offsets_csv_append(struct buf *out, const char *group, const char *topic, int32_t partition,

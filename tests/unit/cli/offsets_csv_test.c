@@ -62,6 +62,33 @@ lines_with_a_group_are_read(void **state)
 }
 
 static void
+a_groups_rows_are_found(void **state)
+{
+	const struct offsets_csv_row *rows;
+	struct offsets_csv csv;
+	struct buf why = {0};
+	size_t count;
+
+	(void)state;
+	assert_int_equal(parse("b,t,1,1\nb,t,0,2\na,t,0,3\nc,t,0,4\n", &csv, &why), 0);
+	rows = offsets_csv_of_group(&csv, "b", &count);
+	assert_int_equal(count, 2);
+	assert_int_equal(rows[0].offset, 2);
+	rows = offsets_csv_of_group(&csv, "c", &count);
+	assert_int_equal(count, 1);
+	assert_int_equal(rows[0].offset, 4);
+	(void)offsets_csv_of_group(&csv, "bb", &count);
+	assert_int_equal(count, 0);
+	(void)offsets_csv_of_group(&csv, "d", &count);
+	assert_int_equal(count, 0);
+	offsets_csv_fini(&csv);
+	assert_int_equal(parse("t,1,1\nt,0,2\n", &csv, &why), 0);
+	(void)offsets_csv_of_group(&csv, "any", &count);
+	assert_int_equal(count, 2);
+	offsets_csv_fini(&csv);
+}
+
+static void
 quotes_blanks_line_ends_and_a_byte_order_mark_are_understood(void **state)
 {
 	struct offsets_csv csv;
@@ -168,6 +195,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(lines_without_a_group_are_read_and_sorted),
 	    cmocka_unit_test(lines_with_a_group_are_read),
+	    cmocka_unit_test(a_groups_rows_are_found),
 	    cmocka_unit_test(quotes_blanks_line_ends_and_a_byte_order_mark_are_understood),
 	    cmocka_unit_test(a_mistake_is_told_with_its_line),
 	    cmocka_unit_test(a_nul_byte_is_refused),

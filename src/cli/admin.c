@@ -153,39 +153,6 @@ admin_sort_entries(const rd_kafka_ConfigEntry_t **entries, size_t count)
 		qsort(entries, count, sizeof(*entries), compare_entries);
 }
 
-int
-admin_topic_result(rd_kafka_event_t *event, rd_kafka_resp_err_t *ret_err, const char **ret_text)
-{
-	const rd_kafka_topic_result_t **results = NULL;
-	const char *text;
-	size_t count = 0;
-
-	switch (rd_kafka_event_type(event)) {
-	case RD_KAFKA_EVENT_CREATETOPICS_RESULT:
-		results = rd_kafka_CreateTopics_result_topics(
-		    rd_kafka_event_CreateTopics_result(event), &count);
-		break;
-	case RD_KAFKA_EVENT_DELETETOPICS_RESULT:
-		results = rd_kafka_DeleteTopics_result_topics(
-		    rd_kafka_event_DeleteTopics_result(event), &count);
-		break;
-	case RD_KAFKA_EVENT_CREATEPARTITIONS_RESULT:
-		results = rd_kafka_CreatePartitions_result_topics(
-		    rd_kafka_event_CreatePartitions_result(event), &count);
-		break;
-	default:
-		break;
-	}
-	if (count != 1) {
-		complain("the answer is about %zu topics, not one", count);
-		return CLI_REFUSED;
-	}
-	*ret_err = rd_kafka_topic_result_error(results[0]);
-	text = rd_kafka_topic_result_error_string(results[0]);
-	*ret_text = text != NULL && text[0] != '\0' ? text : rd_kafka_err2str(*ret_err);
-	return CLI_DONE;
-}
-
 /* One answer, and its request again where that is worth it. ret_over: it is not. */
 static int
 take_one(const struct admin_pipeline *p, struct client *c, int64_t deadline_us, bool *ret_over)

@@ -27,10 +27,6 @@ bool admin_entry_is_own(const rd_kafka_ConfigEntry_t *entry, rd_kafka_ResourceTy
 /* Entries of the server, in the order of their names. */
 void admin_sort_entries(const rd_kafka_ConfigEntry_t **entries, size_t count);
 
-/* What CreateTopics, DeleteTopics or CreatePartitions answered for the one topic that was asked. */
-MUST_CHECK int admin_topic_result(rd_kafka_event_t *event, rd_kafka_resp_err_t *ret_err,
-				  const char **ret_text);
-
 /*
  * Many requests of one kind, a window of them under way at a time.
  *

@@ -234,57 +234,38 @@ dump_messages(struct segment_dump *s, const struct legacy_message *message)
 /* ---- batches ---- */
 
 static void
-print_batch_text(struct segment_dump *s, const struct record_batch *b, bool valid)
+print_batch(struct segment_dump *s, const struct record_batch *b, bool valid)
 {
-	buf_printf(&s->out,
-		   "baseOffset: %lld lastOffset: %lld count: %d baseSequence: %d lastSequence: %d "
-		   "producerId: %lld producerEpoch: %d partitionLeaderEpoch: %d "
-		   "isTransactional: %s isControl: %s deleteHorizonMs: ",
-		   (long long)b->base_offset, (long long)record_batch_last_offset(b),
-		   b->record_count, b->base_sequence, record_batch_last_sequence(b),
-		   (long long)b->producer_id, b->producer_epoch, b->leader_epoch,
-		   bool_text(record_batch_is_transactional(b)),
-		   bool_text(record_batch_is_control(b)));
-	if ((b->attributes & BATCH_DELETE_HORIZON) != 0)
-		buf_printf(&s->out, "OptionalLong[%lld]", (long long)b->base_timestamp);
-	else
-		buf_printf(&s->out, "OptionalLong.empty");
-	buf_printf(&s->out,
-		   " position: %lld %s: %lld size: %zu magic: %d compresscodec: %s "
-		   "crc: %u isvalid: %s",
-		   (long long)s->pos,
-		   record_batch_timestamp_type(b) == LOG_APPEND_TIME ? "LogAppendTime"
-								     : "CreateTime",
-		   (long long)b->max_timestamp, b->size_bytes, b->magic, codec_text(b->attributes),
-		   b->crc, bool_text(valid));
-	dump_line(&s->out);
-}
+	bool json = s->d->json;
 
-static void
-print_batch_json(struct segment_dump *s, const struct record_batch *b, bool valid)
-{
-	buf_printf(&s->out,
-		   "{\"type\":\"batch\",\"base_offset\":%lld,\"last_offset\":%lld,\"count\":%d,"
+	buf_printf(
+	    &s->out,
+	    json ? "{\"type\":\"batch\",\"base_offset\":%lld,\"last_offset\":%lld,\"count\":%d,"
 		   "\"base_sequence\":%d,\"last_sequence\":%d,\"producer_id\":%lld,"
 		   "\"producer_epoch\":%d,\"partition_leader_epoch\":%d,\"transactional\":%s,"
-		   "\"control\":%s,\"delete_horizon_ms\":",
-		   (long long)b->base_offset, (long long)record_batch_last_offset(b),
-		   b->record_count, b->base_sequence, record_batch_last_sequence(b),
-		   (long long)b->producer_id, b->producer_epoch, b->leader_epoch,
-		   bool_text(record_batch_is_transactional(b)),
-		   bool_text(record_batch_is_control(b)));
+		   "\"control\":%s,\"delete_horizon_ms\":"
+		 : "baseOffset: %lld lastOffset: %lld count: %d baseSequence: %d lastSequence: %d "
+		   "producerId: %lld producerEpoch: %d partitionLeaderEpoch: %d "
+		   "isTransactional: %s isControl: %s deleteHorizonMs: ",
+	    (long long)b->base_offset, (long long)record_batch_last_offset(b), b->record_count,
+	    b->base_sequence, record_batch_last_sequence(b), (long long)b->producer_id,
+	    b->producer_epoch, b->leader_epoch, bool_text(record_batch_is_transactional(b)),
+	    bool_text(record_batch_is_control(b)));
 	if ((b->attributes & BATCH_DELETE_HORIZON) != 0)
-		buf_printf(&s->out, "%lld", (long long)b->base_timestamp);
+		buf_printf(&s->out, json ? "%lld" : "OptionalLong[%lld]",
+			   (long long)b->base_timestamp);
 	else
-		buf_printf(&s->out, "null");
-	buf_printf(&s->out,
-		   ",\"position\":%lld,\"timestamp_type\":\"%s\",\"max_timestamp\":%lld,"
-		   "\"size\":%zu,\"magic\":%d,\"compression\":\"%s\",\"crc\":%u,\"valid\":%s}",
-		   (long long)s->pos,
-		   record_batch_timestamp_type(b) == LOG_APPEND_TIME ? "LogAppendTime"
-								     : "CreateTime",
-		   (long long)b->max_timestamp, b->size_bytes, b->magic, codec_text(b->attributes),
-		   b->crc, bool_text(valid));
+		buf_printf(&s->out, json ? "null" : "OptionalLong.empty");
+	buf_printf(
+	    &s->out,
+	    json ? ",\"position\":%lld,\"timestamp_type\":\"%s\",\"max_timestamp\":%lld,"
+		   "\"size\":%zu,\"magic\":%d,\"compression\":\"%s\",\"crc\":%u,\"valid\":%s}"
+		 : " position: %lld %s: %lld size: %zu magic: %d compresscodec: %s "
+		   "crc: %u isvalid: %s",
+	    (long long)s->pos,
+	    record_batch_timestamp_type(b) == LOG_APPEND_TIME ? "LogAppendTime" : "CreateTime",
+	    (long long)b->max_timestamp, b->size_bytes, b->magic, codec_text(b->attributes), b->crc,
+	    bool_text(valid));
 	dump_line(&s->out);
 }
 
@@ -309,10 +290,7 @@ dump_batch(struct segment_dump *s, struct slice bytes)
 	if (st != 0)
 		return st;
 	valid = record_batch_check_crc(&batch) == 0;
-	if (s->d->json)
-		print_batch_json(s, &batch, valid);
-	else
-		print_batch_text(s, &batch, valid);
+	print_batch(s, &batch, valid);
 	if (!valid)
 		dump_fault(s->d, "batch at position %lld: its CRC is wrong", (long long)s->pos);
 	check_order(s, batch.base_offset, record_batch_last_offset(&batch));

@@ -156,11 +156,7 @@ run(int argc, char **argv)
 	if (st == CLI_DONE)
 		st = group_client_open(&c, &scope);
 	if (st == CLI_DONE)
-		st = group_view_select(&view, &c, &scope);
-	if (st == CLI_DONE)
-		st = group_view_describe(&view, &c);
-	if (st == CLI_DONE)
-		st = group_view_load_committed(&view, &c);
+		st = group_view_load(&view, &c, &scope);
 	if (st == CLI_DONE)
 		st = delete_in_scope(&c, &view.groups[0]);
 	group_view_fini(&view);

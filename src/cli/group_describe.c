@@ -129,11 +129,7 @@ describe(struct client *c)
 	struct group_lag *lags;
 	int st;
 
-	st = group_view_select(&view, c, &opt.scope);
-	if (st == CLI_DONE)
-		st = group_view_describe(&view, c);
-	if (st == CLI_DONE)
-		st = group_view_load_committed(&view, c);
+	st = group_view_load(&view, c, &opt.scope);
 	if (st == CLI_DONE)
 		st = group_lag_load(&view, c, &lags);
 	if (st == CLI_DONE) {

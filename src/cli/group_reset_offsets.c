@@ -287,11 +287,7 @@ run(int argc, char **argv)
 	if (st == CLI_DONE)
 		st = group_client_open(&c, &opt.groups);
 	if (st == CLI_DONE)
-		st = group_view_select(&view, &c, &opt.groups);
-	if (st == CLI_DONE)
-		st = group_view_describe(&view, &c);
-	if (st == CLI_DONE)
-		st = group_view_load_committed(&view, &c);
+		st = group_view_load(&view, &c, &opt.groups);
 	if (st == CLI_DONE)
 		st = reset(&c, &view, &request);
 	group_view_fini(&view);

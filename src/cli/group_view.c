@@ -445,6 +445,19 @@ group_view_load_committed(struct group_view *view, struct client *c)
 	return admin_pipeline_run(&pipeline, c);
 }
 
+int
+group_view_load(struct group_view *view, struct client *c, const struct group_scope *scope)
+{
+	int st;
+
+	st = group_view_select(view, c, scope);
+	if (st == CLI_DONE)
+		st = group_view_describe(view, c);
+	if (st == CLI_DONE)
+		st = group_view_load_committed(view, c);
+	return st;
+}
+
 /* ---- what they are ---- */
 
 rd_kafka_consumer_group_state_t

@@ -65,6 +65,9 @@ MUST_CHECK int group_view_select(struct group_view *view, struct client *c,
 MUST_CHECK int group_view_describe(struct group_view *view, struct client *c);
 /* What they committed, of those whose description is there. */
 MUST_CHECK int group_view_load_committed(struct group_view *view, struct client *c);
+/* All three. */
+MUST_CHECK int group_view_load(struct group_view *view, struct client *c,
+			       const struct group_scope *scope);
 void group_view_fini(struct group_view *view);
 
 /* A group's name as a terminal may show it. Valid until the next call. */

@@ -3,9 +3,9 @@
  */
 #include <stdio.h>
 
-#include "cli/admin.h"
 #include "cli/commands.h"
 #include "cli/json_document.h"
+#include "cli/topic_change.h"
 
 static struct {
 	const char *topic;
@@ -27,40 +27,24 @@ tell(const char *name, rd_kafka_resp_err_t err, const char *text)
 	return CLI_DONE;
 }
 
-static int
-alter(struct client *c, const char *name, rd_kafka_NewPartitions_t *partitions)
+static void
+send_request(struct client *c, void *request, const rd_kafka_AdminOptions_t *options)
 {
-	const rd_kafka_metadata_t *md;
-	rd_kafka_AdminOptions_t *options;
-	rd_kafka_resp_err_t err;
-	rd_kafka_event_t *event;
-	const char *text;
-	int st;
+	rd_kafka_NewPartitions_t *partitions = request;
 
-	st = client_topic_metadata(c, name, &md);
-	if (st != CLI_DONE)
-		return st;
-	rd_kafka_metadata_destroy(md);
-	options = client_admin_options(c, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
-	if (options == NULL)
-		return CLI_REFUSED;
 	rd_kafka_CreatePartitions(c->rk, &partitions, 1, options, c->queue);
-	rd_kafka_AdminOptions_destroy(options);
-	st = client_admin_wait(c, "adding partitions", &event);
-	if (st != CLI_DONE)
-		return st;
-	st = admin_topic_result(event, &err, &text);
-	if (st == CLI_DONE)
-		st = tell(name, err, text);
-	rd_kafka_event_destroy(event);
-	return st;
 }
+
+static const struct topic_change change = {.what = "adding partitions",
+					   .op = RD_KAFKA_ADMIN_OP_CREATEPARTITIONS,
+					   .must_exist = true,
+					   .send = send_request,
+					   .tell = tell};
 
 static int
 run(int argc, char **argv)
 {
 	rd_kafka_NewPartitions_t *partitions;
-	struct client c = {0};
 	const char *name;
 	char why[256];
 	int st;
@@ -74,10 +58,7 @@ run(int argc, char **argv)
 	partitions = rd_kafka_NewPartitions_new(name, (size_t)opt.partitions, why, sizeof(why));
 	if (partitions == NULL)
 		return usage_error("%s", why);
-	st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
-	if (st == CLI_DONE)
-		st = alter(&c, name, partitions);
-	client_close(&c);
+	st = topic_change_run(&change, name, partitions);
 	rd_kafka_NewPartitions_destroy(partitions);
 	return st;
 }

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/admin.h"
 #include "cli/commands.h"
-#include "cli/json_document.h"
+#include "cli/settings_text.h"
+#include "cli/topic_change.h"
 
 static struct {
 	const char *topic;
@@ -107,72 +107,45 @@ new_topic(const char *name, rd_kafka_NewTopic_t **ret_topic)
 	return CLI_DONE;
 }
 
+static void
+send_request(struct client *c, void *request, const rd_kafka_AdminOptions_t *options)
+{
+	rd_kafka_NewTopic_t *topic = request;
+
+	rd_kafka_CreateTopics(c->rk, &topic, 1, options, c->queue);
+}
+
 static int
 tell(const char *name, rd_kafka_resp_err_t err, const char *text)
 {
-	bool created = err == RD_KAFKA_RESP_ERR_NO_ERROR;
+	struct topic_outcome outcome = {.done = "Created",
+					.otherwise = "exists",
+					.needless = RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS,
+					.forgive = opt.if_not_exists,
+					.json = opt.json};
 
-	if (!created && !(err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS && opt.if_not_exists)) {
-		complain("topic '%s': %s", name, text);
-		return CLI_REFUSED;
-	}
-	if (opt.json)
-		return json_document_print(
-		    json_pack("{s:s, s:b}", "topic", name, "created", created));
-	if (created)
-		printf("Created topic %s.\n", name);
-	else
-		printf("Topic %s exists.\n", name);
-	return CLI_DONE;
+	return topic_outcome_tell(&outcome, name, err, text);
 }
 
-static int
-create(struct client *c, const char *name, rd_kafka_NewTopic_t *topic)
-{
-	const rd_kafka_metadata_t *md;
-	rd_kafka_AdminOptions_t *options;
-	rd_kafka_resp_err_t err;
-	rd_kafka_event_t *event;
-	const char *text;
-	int st;
-
-	st = client_metadata(c, false, NULL, &md);
-	if (st != CLI_DONE)
-		return st;
-	rd_kafka_metadata_destroy(md);
-	options = client_admin_options(c, RD_KAFKA_ADMIN_OP_CREATETOPICS);
-	if (options == NULL)
-		return CLI_REFUSED;
-	rd_kafka_CreateTopics(c->rk, &topic, 1, options, c->queue);
-	rd_kafka_AdminOptions_destroy(options);
-	st = client_admin_wait(c, "creating the topic", &event);
-	if (st != CLI_DONE)
-		return st;
-	st = admin_topic_result(event, &err, &text);
-	if (st == CLI_DONE)
-		st = tell(name, err, text);
-	rd_kafka_event_destroy(event);
-	return st;
-}
+static const struct topic_change change = {.what = "creating the topic",
+					   .op = RD_KAFKA_ADMIN_OP_CREATETOPICS,
+					   .send = send_request,
+					   .tell = tell};
 
 static int
 run(int argc, char **argv)
 {
-	rd_kafka_NewTopic_t *topic = NULL;
-	struct client c = {0};
+	rd_kafka_NewTopic_t *topic;
 	const char *name;
 	int st;
 
 	st = one_topic(opt.topic, argc, argv, &name);
 	if (st == CLI_DONE)
 		st = new_topic(name, &topic);
-	if (st == CLI_DONE)
-		st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
-	if (st == CLI_DONE)
-		st = create(&c, name, topic);
-	client_close(&c);
-	if (topic != NULL)
-		rd_kafka_NewTopic_destroy(topic);
+	if (st != CLI_DONE)
+		return st;
+	st = topic_change_run(&change, name, topic);
+	rd_kafka_NewTopic_destroy(topic);
 	return st;
 }
 

@@ -1,11 +1,8 @@
 /*
  * topic_delete.c - klamm topic delete.
  */
-#include <stdio.h>
-
-#include "cli/admin.h"
 #include "cli/commands.h"
-#include "cli/json_document.h"
+#include "cli/topic_change.h"
 
 static struct {
 	const char *topic;
@@ -13,59 +10,35 @@ static struct {
 	bool json;
 } opt;
 
+static void
+send_request(struct client *c, void *request, const rd_kafka_AdminOptions_t *options)
+{
+	rd_kafka_DeleteTopic_t *topic = request;
+
+	rd_kafka_DeleteTopics(c->rk, &topic, 1, options, c->queue);
+}
+
 static int
 tell(const char *name, rd_kafka_resp_err_t err, const char *text)
 {
-	bool deleted = err == RD_KAFKA_RESP_ERR_NO_ERROR;
+	struct topic_outcome outcome = {.done = "Deleted",
+					.otherwise = "does not exist",
+					.needless = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+					.forgive = opt.if_exists,
+					.json = opt.json};
 
-	if (!deleted && !(err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && opt.if_exists)) {
-		complain("topic '%s': %s", name, text);
-		return CLI_REFUSED;
-	}
-	if (opt.json)
-		return json_document_print(
-		    json_pack("{s:s, s:b}", "topic", name, "deleted", deleted));
-	if (deleted)
-		printf("Deleted topic %s.\n", name);
-	else
-		printf("Topic %s does not exist.\n", name);
-	return CLI_DONE;
+	return topic_outcome_tell(&outcome, name, err, text);
 }
 
-static int
-delete_topic(struct client *c, const char *name, rd_kafka_DeleteTopic_t *topic)
-{
-	const rd_kafka_metadata_t *md;
-	rd_kafka_AdminOptions_t *options;
-	rd_kafka_resp_err_t err;
-	rd_kafka_event_t *event;
-	const char *text;
-	int st;
-
-	st = client_metadata(c, false, NULL, &md);
-	if (st != CLI_DONE)
-		return st;
-	rd_kafka_metadata_destroy(md);
-	options = client_admin_options(c, RD_KAFKA_ADMIN_OP_DELETETOPICS);
-	if (options == NULL)
-		return CLI_REFUSED;
-	rd_kafka_DeleteTopics(c->rk, &topic, 1, options, c->queue);
-	rd_kafka_AdminOptions_destroy(options);
-	st = client_admin_wait(c, "deleting the topic", &event);
-	if (st != CLI_DONE)
-		return st;
-	st = admin_topic_result(event, &err, &text);
-	if (st == CLI_DONE)
-		st = tell(name, err, text);
-	rd_kafka_event_destroy(event);
-	return st;
-}
+static const struct topic_change change = {.what = "deleting the topic",
+					   .op = RD_KAFKA_ADMIN_OP_DELETETOPICS,
+					   .send = send_request,
+					   .tell = tell};
 
 static int
 run(int argc, char **argv)
 {
 	rd_kafka_DeleteTopic_t *topic;
-	struct client c = {0};
 	const char *name;
 	int st;
 
@@ -73,10 +46,7 @@ run(int argc, char **argv)
 	if (st != CLI_DONE)
 		return st;
 	topic = rd_kafka_DeleteTopic_new(name);
-	st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
-	if (st == CLI_DONE)
-		st = delete_topic(&c, name, topic);
-	client_close(&c);
+	st = topic_change_run(&change, name, topic);
 	rd_kafka_DeleteTopic_destroy(topic);
 	return st;
 }

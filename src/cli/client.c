@@ -232,6 +232,7 @@ client_open(struct client *c, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 	int st;
 
 	memset(c, 0, sizeof(*c));
+	memset(&trouble, 0, sizeof(trouble));
 	c->timeout_ms = (int)opt.timeout_ms;
 	if (conf == NULL) {
 		st = client_conf(NULL, &conf);

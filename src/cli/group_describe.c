@@ -1,6 +1,7 @@
 /*
  * group_describe.c - klamm group describe: lag per partition and who owns it.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -141,16 +142,33 @@ describe(struct client *c)
 }
 
 /*
- * Until a signal ends the process, or what reads the output is gone. A failure is told, and tried
- * again.
+ * One round, with a client of its own: librdkafka 2.0 aborts when a coordinator that did not answer
+ * in time is asked for once more and then does.
  */
 static int
-watch(struct client *c)
+describe_once(void)
+{
+	struct client c = {0};
+	int st;
+
+	st = group_client_open(&c, &opt.scope);
+	if (st == CLI_DONE)
+		st = describe(&c);
+	client_close(&c);
+	return st;
+}
+
+/*
+ * Until a signal ends the process, or what reads the output is gone. A failure is told, and tried
+ * again; wrong usage is not.
+ */
+static int
+watch(void)
 {
 	bool screen = !opt.json && isatty(STDOUT_FILENO) == 1;
 	int st;
 
-	for (;;) {
+	do {
 		int64_t next_us = env_monotonic_us(env_system()) + opt.watch_s * 1000000;
 		int64_t left_us;
 
@@ -161,27 +179,24 @@ watch(struct client *c)
 			strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", localtime(&now));
 			printf("\033[H\033[2J%s, every %lld s\n", text, (long long)opt.watch_s);
 		}
-		st = describe(c);
+		st = describe_once();
 		if (fflush(stdout) != 0)
 			return st;
-		while ((left_us = next_us - env_monotonic_us(env_system())) > 0)
-			client_poll(c, (int)(left_us / 1000) + 1);
-	}
+		while (st != CLI_USAGE && (left_us = next_us - env_monotonic_us(env_system())) > 0)
+			poll(NULL, 0, (int)(left_us / 1000) + 1);
+	} while (st != CLI_USAGE);
+	return st;
 }
 
 static int
 run(int argc, char **argv)
 {
-	struct client c = {0};
 	int st;
 
 	st = group_scope_read(&opt.scope, argc, argv);
-	if (st == CLI_DONE)
-		st = group_client_open(&c, &opt.scope);
-	if (st == CLI_DONE)
-		st = opt.watch_s > 0 ? watch(&c) : describe(&c);
-	client_close(&c);
-	return st;
+	if (st != CLI_DONE)
+		return st;
+	return opt.watch_s > 0 ? watch() : describe_once();
 }
 
 static const struct option_row options[] = {

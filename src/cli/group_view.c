@@ -268,9 +268,20 @@ group_view_fini(struct group_view *view)
 static void
 set_error(struct group *group, rd_kafka_resp_err_t err, const char *text)
 {
+	const char *trouble = client_last_trouble();
+	struct buf why = {0};
+
+	if (text == NULL || text[0] == '\0')
+		text = rd_kafka_err2str(err);
+	if (err == RD_KAFKA_RESP_ERR__TIMED_OUT || err == RD_KAFKA_RESP_ERR__TRANSPORT)
+		buf_printf(&why, "no answer from its coordinator: %s",
+			   trouble[0] != '\0' ? trouble : text);
+	else
+		buf_printf(&why, "%s", text);
 	free(group->why);
 	group->err = err;
-	group->why = strdup(text != NULL && text[0] != '\0' ? text : rd_kafka_err2str(err));
+	group->why = buf_text(&why) != NULL ? strdup(buf_text(&why)) : NULL;
+	buf_fini(&why);
 }
 
 static struct group *

@@ -29,13 +29,15 @@ FILLER = "".join(f"{i:x}" for i in range(400))
 
 
 def record(i):
-    """(key, value, headers) of the i-th record: a tombstone, an empty value, headers of all kinds."""
+    """(key, value, headers) of the i-th record: tombstones, empty values, headers once, twice, empty.
+
+    No header is null: confluent-kafka 1.7 lets go of None once too often for each that it reads, and
+    some hundred thousand of them end the interpreter.
+    """
     key = b"key-%d" % (i * 7919 % (COUNT // 10 + 1))
     headers = [("n", b"%d" % i)]
     if i % 3 == 0:
         headers += [("again", b"first"), ("again", b"\x00\xff" * (i % 5)), ("empty", b"")]
-    if i % 100 == 0:
-        headers.append(("null", None))
     if i % 1000 == 17:
         return key, None, headers
     if i % 1000 == 18:

@@ -65,8 +65,11 @@ def members(broker, group, topics, count=1, **config):
     def settled():
         for consumer in consumers:
             consumer.poll(0.05)
+        # Asked only then: consumers are not polled while klamm waits for a coordinator.
+        if not all(c.assignment() for c in consumers):
+            return False
         told = broker.klamm("group", "state", group, "--json")
-        return told.returncode == 0 and all(c.assignment() for c in consumers) and [
+        return told.returncode == 0 and [
             (g["state"], g["members"]) for g in json.loads(told.stdout)] == [("Stable", count)]
 
     try:

@@ -41,7 +41,7 @@ struct fetch_state {
 	int64_t max_bytes, min_bytes;
 	int64_t deadline_ms;
 	bool warmed;
-	int64_t found_bytes;         /* by the last pass */
+	_Atomic int64_t found_bytes; /* by the last pass */
 	_Atomic int64_t woken_bytes; /* appended since */
 };
 
@@ -274,10 +274,10 @@ static int
 run_pass(struct api_call *call, struct fetch_state *state, bool *ret_now)
 {
 	struct fetch_context *context = &state->context;
-	int64_t left = state->max_bytes;
+	int64_t left = state->max_bytes, found = 0;
 	bool min_one = api_version(call) >= 3, now = false;
 
-	state->found_bytes = 0;
+	atomic_store(&state->found_bytes, 0);
 	atomic_store(&state->woken_bytes, 0);
 	for (size_t i = 0; i < context->target_count; i++)
 		release_records(&state->fetching[i]);
@@ -291,12 +291,13 @@ run_pass(struct api_call *call, struct fetch_state *state, bool *ret_now)
 		}
 		if (f->read_bytes > 0) {
 			min_one = false;
-			state->found_bytes += f->read_bytes;
+			found += f->read_bytes;
 			left -= f->read_bytes < left ? f->read_bytes : left;
 		}
 		now = now || context->targets[i].failed || context->targets[i].must_answer;
 	}
-	*ret_now = now || context->target_count == 0 || state->found_bytes >= state->min_bytes;
+	atomic_store(&state->found_bytes, found);
+	*ret_now = now || context->target_count == 0 || found >= state->min_bytes;
 	return 0;
 }
 
@@ -405,7 +406,7 @@ on_wake(struct partition_waiter *waiter, int64_t bytes)
 	struct fetch_state *state = f->call->state;
 	int64_t woken = atomic_fetch_add(&state->woken_bytes, bytes) + bytes;
 
-	if (bytes == 0 || state->found_bytes + woken >= state->min_bytes)
+	if (bytes == 0 || atomic_load(&state->found_bytes) + woken >= state->min_bytes)
 		api_wake(f->call);
 }
 
@@ -446,7 +447,9 @@ wait(struct api_call *call, struct fetch_state *state)
 	}
 	call->droppable = true;
 	api_park(call, state->deadline_ms - reactor_now_ms(call->reactor), resume);
-	if (moved)
+	/* What came during the pass was added up without what the pass found. */
+	if (moved ||
+	    atomic_load(&state->found_bytes) + atomic_load(&state->woken_bytes) >= state->min_bytes)
 		api_wake(call);
 }
 

@@ -173,6 +173,7 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 	bool leader_only = is_follower(state) ||
 			   (state->replica_id != DEBUGGING_REPLICA_ID && api_version(call) < 11);
 	int32_t max_bytes = t->max_bytes < left ? t->max_bytes : (int32_t)left;
+	int64_t leader_end;
 	struct log_read read;
 	struct log *log;
 	int st;
@@ -182,6 +183,7 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 	if (st != 0)
 		return st;
 	log_offsets(log, &f->offsets);
+	leader_end = f->offsets.log_end_offset;
 	st = check_divergence(log, t, f);
 	if (st == 0 && !t->must_answer) {
 		st = log_read(log, t->fetch_offset, max_bytes < 0 ? 0 : max_bytes, min_one,
@@ -200,6 +202,14 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 				log_file_put(read.file);
 		}
 	}
+	/* What a follower asks for tells how far it is. */
+	if (st == 0 && is_follower(state) && !t->must_answer)
+		st = partition_follower_fetched(f->partition, state->replica_id, t->fetch_offset,
+						t->log_start_offset, leader_end);
+	if (st != 0)
+		release_records(f);
+	if (st == 0 && is_follower(state))
+		f->offsets.high_watermark = log_high_watermark(log);
 	log_put(log);
 	if (st == 0) {
 		f->data.high_watermark = f->offsets.high_watermark;
@@ -440,7 +450,8 @@ wait(struct api_call *call, struct fetch_state *state)
 		if (f->partition == NULL || f->waiter.partition != NULL)
 			continue;
 		f->call = call;
-		f->waiter.kind = PARTITION_WAIT_DATA;
+		f->waiter.kind = state->isolation == LOG_READ_LOG_END ? PARTITION_WAIT_LOG_END
+								      : PARTITION_WAIT_DATA;
 		f->waiter.wake = on_wake;
 		partition_wait(f->partition, &f->waiter);
 		moved = moved || has_moved(state, f);

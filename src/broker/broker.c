@@ -275,7 +275,11 @@ static int
 open_replicas(struct broker *b)
 {
 	struct replica_manager_settings settings = {
+	    .env = b->env,
 	    .broker_id = b->id,
+	    .inter_broker_listener = b->inter_broker->listener_name,
+	    .reactor = reactors_get(b->reactors, 0),
+	    .workers = b->workers,
 	    .logs = b->logs,
 	    .metadata = b->metadata,
 	    .configs = b->topic_configs,
@@ -394,11 +398,15 @@ start_serving(struct broker *b)
 	if (st == 0)
 		st = open_api(b);
 	if (st == 0)
-		st = broker_open_listeners(b);
+		st = broker_make_client_tls(b);
 	if (st == 0) {
 		controller_set_tls(b->controller, b->client_tls, b->verify_host);
-		st = broker_open_http(b);
+		st = replica_manager_start(b->replicas, b->client_tls, b->verify_host);
 	}
+	if (st == 0)
+		st = broker_open_listeners(b);
+	if (st == 0)
+		st = broker_open_http(b);
 	if (st == 0)
 		st = broker_register(b, b->zk);
 	if (st == 0) {
@@ -488,6 +496,8 @@ broker_stop(struct broker *b)
 	if (b == NULL)
 		return;
 	atomic_store(&b->ready, false);
+	if (b->controller_runs)
+		broker_controlled_shutdown(b);
 	metrics_remove_collectors(b);
 	if (b->api != NULL)
 		api_shut_down(b->api);

@@ -82,6 +82,8 @@ MUST_CHECK int broker_open_zk(struct broker *b);
 MUST_CHECK int broker_establish_identity(struct broker *b);
 MUST_CHECK int broker_register(struct broker *b, struct zk *zk);
 MUST_CHECK int broker_parse_listeners(struct broker *b);
+/* How to speak with other brokers. */
+MUST_CHECK int broker_make_client_tls(struct broker *b);
 MUST_CHECK int broker_open_listeners(struct broker *b);
 MUST_CHECK int broker_open_http(struct broker *b);
 void broker_close_listeners(struct broker *b);
@@ -95,6 +97,7 @@ void broker_configure_log(void *arg, const char *topic, struct log_config *confi
 void broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now);
 void broker_ask_producer_ids(void *arg, struct producer_ids *pids);
 void broker_close_producer_ids(struct broker *b);
+void broker_controlled_shutdown(struct broker *b);
 struct broker_conf *broker_conf_with(struct broker *b);
 
 static inline const struct broker_conf *

@@ -162,8 +162,8 @@ make_server_tls(struct broker *b, const char *listener, SSL_CTX **ret_ctx)
 	return st;
 }
 
-static int
-make_client_tls(struct broker *b)
+int
+broker_make_client_tls(struct broker *b)
 {
 	struct tls_settings settings;
 	char prefix[128], err[TLS_ERR_LEN];
@@ -288,9 +288,8 @@ broker_open_listeners(struct broker *b)
 		return st;
 	b->handler = *api_handler(b->api);
 	b->handler.on_connected = on_connected;
-	st = make_client_tls(b);
 	b->listeners = calloc(b->endpoints.count + 1, sizeof(*b->listeners));
-	if (st == 0 && b->listeners == NULL)
+	if (b->listeners == NULL)
 		st = -ENOMEM;
 	for (size_t i = 0; st == 0 && i < b->endpoints.count; i++)
 		st = open_listener(b, i);

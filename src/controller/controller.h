@@ -16,6 +16,7 @@
 #ifndef KLAMM_CONTROLLER_CONTROLLER_H
 #define KLAMM_CONTROLLER_CONTROLLER_H
 
+#include "base/arena.h"
 #include "base/conf.h"
 #include "base/workers.h"
 #include "net/reactor.h"
@@ -87,6 +88,20 @@ void controller_submit(struct controller *c, controller_fn *fn, void *arg);
 bool controller_is_active(struct controller *c);
 /* The broker that is the controller, as far as this one knows; -1: none. */
 int32_t controller_active_id(struct controller *c);
+/*
+ * What brokers ask of the active controller, each on its thread (controller_submit()): the answer,
+ * with the error inside. arena: for the answer.
+ * Source  zookeeper-and-controller, sections 4.6 and 4.7.
+ */
+struct alter_partition_request;
+struct alter_partition_response;
+struct controlled_shutdown_response;
+void controller_alter_partition(struct controller *c, const struct alter_partition_request *req,
+				int version, struct arena *arena,
+				struct alter_partition_response *resp);
+void controller_shut_down_broker(struct controller *c, int32_t broker_id, int64_t broker_epoch,
+				 struct arena *arena, struct controlled_shutdown_response *resp);
+
 /* On the controller's thread: a topic is queued for deletion. */
 bool controller_topic_is_queued_for_deletion(struct controller *c, const char *topic);
 

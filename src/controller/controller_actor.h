@@ -53,6 +53,8 @@ MUST_CHECK int office_begin(struct controller *c);
 void office_end(struct controller *c);
 /* A watch fired. False: it is none of the office's. -ESTALE as above in ret_st. */
 bool office_on_watch(struct controller *c, enum zk_watch_type type, const char *path, int *ret_st);
+/* Writes states, sends requests and so on, then tells the brokers. -ESTALE as above. */
+MUST_CHECK int office_carry_out(struct controller *c, struct effects *fx);
 /* In controller_znodes.c; -ESTALE as above, -EAGAIN when the node is of another version. */
 struct zk_op;
 MUST_CHECK int office_write_fenced(struct controller *c, const struct zk_op *op);

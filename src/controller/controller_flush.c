@@ -131,7 +131,9 @@ static bool
 topic_has_news(const struct model_topic *t)
 {
 	for (int32_t i = 0; i < t->partition_count; i++)
-		if (t->partitions[i] != NULL && t->partitions[i]->announce)
+		if (t->partitions[i] != NULL &&
+		    (t->partitions[i]->announce || t->partitions[i]->announce_metadata ||
+		     t->partitions[i]->stop.count > 0))
 			return true;
 	return false;
 }
@@ -220,7 +222,8 @@ add_metadata_topic(const struct controller_state *cs, struct effects *fx,
 	for (int32_t i = 0; i < t->partition_count; i++) {
 		const struct model_partition *p = t->partitions[i];
 
-		if (p != NULL && (t->retire || (p->has_leadership && (all || p->announce))))
+		if (p != NULL && (t->retire || (p->has_leadership &&
+						(all || p->announce || p->announce_metadata))))
 			fill_metadata(cs, fx, p,
 				      &ts->partition_states[ts->partition_states_count++]);
 	}
@@ -262,7 +265,7 @@ send_update_metadata(struct effects *fx, const struct model_broker *b,
 	send_request(fx, b->id, API_UPDATE_METADATA, req);
 }
 
-/* StopReplica: only for deletion as yet */
+/* StopReplica: of topics that go, and of brokers that do */
 
 static void
 add_stop_topic(struct effects *fx, const struct model_broker *b, const struct model_topic *t,
@@ -276,12 +279,15 @@ add_stop_topic(struct effects *fx, const struct model_broker *b, const struct mo
 		const struct model_partition *p = t->partitions[i];
 		struct stop_replica_partition_state *state;
 
-		if (p == NULL || !ids_have(&p->replicas, b->id) || ids_have(&p->deleted, b->id))
+		if (p == NULL || !ids_have(&p->replicas, b->id) ||
+		    (t->queued_for_deletion ? ids_have(&p->deleted, b->id)
+					    : !ids_have(&p->stop, b->id)))
 			continue;
 		state = &ts->partition_states[ts->partition_states_count++];
 		state->partition_index = p->number;
-		state->leader_epoch = LEADER_EPOCH_DURING_DELETE;
-		state->delete_partition = true;
+		state->leader_epoch =
+		    t->queued_for_deletion ? LEADER_EPOCH_DURING_DELETE : p->leader_epoch;
+		state->delete_partition = t->queued_for_deletion;
 	}
 	if (ts->partition_states_count == 0)
 		return;
@@ -303,7 +309,7 @@ send_stop_replica(struct controller_state *cs, const struct model_broker *b, str
 	req->topic_states =
 	    must(stop_replica_topic_state_new(&fx->arena, (int32_t)cs->topics.count));
 	while ((t = map_next(&cs->topics, &iter)) != NULL)
-		if (t->queued_for_deletion && (t->retire || b->is_new))
+		if (t->queued_for_deletion ? t->retire || b->is_new : topic_has_news(t))
 			add_stop_topic(fx, b, t, req);
 	if (req->topic_states_count > 0)
 		send_request(fx, b->id, API_STOP_REPLICA, req);
@@ -325,6 +331,8 @@ clear_news(struct controller_state *cs)
 			if (t->partitions[i] == NULL)
 				continue;
 			t->partitions[i]->announce = false;
+			t->partitions[i]->announce_metadata = false;
+			ids_fini(&t->partitions[i]->stop);
 			t->partitions[i]->created = false;
 		}
 	}

@@ -18,7 +18,9 @@ struct model_broker {
 	struct controller_endpoint *endpoints; /* texts owned */
 	size_t endpoint_count;
 	char *rack;
-	bool is_new; /* since the last flush: it is told everything */
+	bool is_new;  /* since the last flush: it is told everything */
+	bool bounced; /* it came back with another epoch, and this event sees to it */
+	bool shutting_down;
 };
 
 struct model_partition {
@@ -31,13 +33,16 @@ struct model_partition {
 	bool recovering;
 	struct ids offline_dirs; /* brokers whose log directory with it has failed */
 	struct ids deleted;      /* brokers that have deleted their replica */
+	struct ids stop;         /* brokers to be told to stop, at the next flush */
 	/* Proposed and not yet written. */
 	bool proposed;
 	int32_t proposed_leader, proposed_epoch;
 	struct ids proposed_isr;
 	bool proposed_recovering, created;
+	bool proposed_by_leader; /* it knows: only UpdateMetadata tells */
 	/* To be told at the next flush. */
-	bool announce; /* by LeaderAndIsr to its replicas, and UpdateMetadata to all */
+	bool announce;          /* by LeaderAndIsr to its replicas, and UpdateMetadata to all */
+	bool announce_metadata; /* by UpdateMetadata alone */
 };
 
 struct model_topic {
@@ -71,6 +76,23 @@ const struct model_broker *model_broker(const struct controller_state *cs, int32
 /* The broker is registered and its directory with this partition works. */
 bool model_replica_is_online(const struct controller_state *cs, const struct model_partition *p,
 			     int32_t broker_id);
+/* It may also lead and be in the ISR: it is neither just back nor about to go. */
+bool model_replica_is_eligible(const struct controller_state *cs, const struct model_partition *p,
+			       int32_t broker_id);
+struct model_topic *model_topic_by_id(const struct controller_state *cs, const struct uuid *id);
+/* The state is to be written, with the next leader epoch. */
+void model_propose(struct controller_state *cs, struct model_partition *p, int32_t leader,
+		   const struct ids *isr, bool recovering, struct effects *fx);
+/* The same as its leader asks for it: with the present leader epoch. */
+void model_propose_isr(struct controller_state *cs, struct model_partition *p,
+		       const struct ids *isr, bool recovering, struct effects *fx);
+/* Those of among that are eligible, in the order of the assignment. The caller frees them. */
+struct ids model_eligible_of(const struct controller_state *cs, const struct model_partition *p,
+			     const struct ids *among);
+void model_each_partition(struct controller_state *cs,
+			  void (*fn)(struct controller_state *cs, struct model_partition *p,
+				     struct effects *fx),
+			  struct effects *fx);
 void *effects_alloc(struct effects *fx, size_t size);
 struct effect *effects_add(struct effects *fx, enum effect_kind kind);
 

@@ -37,8 +37,6 @@ must(void *p)
 	return p;
 }
 
-static int carry_out(struct controller *c, struct effects *fx);
-
 /* ---- state znodes ---- */
 
 /* The three creates of a new partition, or the one write of a known one. */
@@ -283,7 +281,7 @@ on_answer(void *arg, int32_t broker_id, int16_t api_key, int16_t api_version, st
 	else if (api_key == API_STOP_REPLICA)
 		take_stop_replica(c, broker_id, &in, &fx);
 	arena_fini(&arena);
-	st = carry_out(c, &fx);
+	st = office_carry_out(c, &fx);
 	effects_fini(&fx);
 	if (st != 0)
 		controller_lost_office(c, st);
@@ -412,8 +410,8 @@ carry_out_rest(struct controller *c, const struct effects *fx)
 /*
  * Writes states until there are no more conflicts, carries out the rest, then tells the brokers.
  */
-static int
-carry_out(struct controller *c, struct effects *fx)
+int
+office_carry_out(struct controller *c, struct effects *fx)
 {
 	struct effects now = *fx, next, sends;
 	int st = 0;
@@ -671,7 +669,7 @@ office_begin(struct controller *c)
 		st = deletions_changed(c, &fx);
 	if (st == 0) {
 		controller_state_take_office(c->state, &fx);
-		st = carry_out(c, &fx);
+		st = office_carry_out(c, &fx);
 	}
 	effects_fini(&fx);
 	effects_fini(&ignored);
@@ -724,7 +722,7 @@ office_on_watch(struct controller *c, enum zk_watch_type type, const char *path,
 		return false;
 	}
 	if (st == 0)
-		st = carry_out(c, &fx);
+		st = office_carry_out(c, &fx);
 	effects_fini(&fx);
 	*ret_st = st;
 	return true;

@@ -5,6 +5,8 @@
  *  - without a state znode: the first replica that is online leads, all that are form the ISR, at
  *    leader epoch 0. With none online it waits.
  *  - its leader online: the ISR loses who is not; otherwise nothing changes.
+ *  - a broker that came back with another epoch counts as one that was gone in between: it leads no
+ *    more and leaves the ISR, unless there is nobody else.
  *  - its leader not online: the first replica in order of assignment that is online and in the
  *    ISR leads, and the ISR loses who is not online. If there is none: with
  *    unclean.leader.election.enable the first that is online, alone; else nobody (-1), and the
@@ -159,6 +161,16 @@ model_replica_is_online(const struct controller_state *cs, const struct model_pa
 	return model_broker(cs, broker_id) != NULL && !ids_have(&p->offline_dirs, broker_id);
 }
 
+bool
+model_replica_is_eligible(const struct controller_state *cs, const struct model_partition *p,
+			  int32_t broker_id)
+{
+	const struct model_broker *b = model_broker(cs, broker_id);
+
+	return b != NULL && !b->bounced && !b->shutting_down &&
+	       !ids_have(&p->offline_dirs, broker_id);
+}
+
 static void
 broker_fini(struct model_broker *b)
 {
@@ -193,6 +205,7 @@ partition_free(struct model_partition *p)
 	ids_fini(&p->isr);
 	ids_fini(&p->offline_dirs);
 	ids_fini(&p->deleted);
+	ids_fini(&p->stop);
 	ids_fini(&p->proposed_isr);
 	free(p);
 }
@@ -223,12 +236,23 @@ find_partition(const struct controller_state *cs, const char *topic, int32_t num
 								       : t->partitions[number];
 }
 
-/* Calls fn for each partition of each topic. */
-static void
-each_partition(struct controller_state *cs,
-	       void (*fn)(struct controller_state *cs, struct model_partition *p,
-			  struct effects *fx),
-	       struct effects *fx)
+struct model_topic *
+model_topic_by_id(const struct controller_state *cs, const struct uuid *id)
+{
+	struct map_iter iter = {0};
+	struct model_topic *t;
+
+	while ((t = map_next(&cs->topics, &iter)) != NULL)
+		if (uuid_equal(&t->id, id))
+			break;
+	return t;
+}
+
+void
+model_each_partition(struct controller_state *cs,
+		     void (*fn)(struct controller_state *cs, struct model_partition *p,
+				struct effects *fx),
+		     struct effects *fx)
 {
 	struct map_iter iter = {0};
 	struct model_topic *t;
@@ -242,15 +266,16 @@ each_partition(struct controller_state *cs,
 /* The rule */
 
 static void
-propose(struct controller_state *cs, struct model_partition *p, int32_t leader,
-	const struct ids *isr, bool recovering, struct effects *fx)
+propose_at(struct controller_state *cs, struct model_partition *p, int32_t leader,
+	   int32_t leader_epoch, const struct ids *isr, bool recovering, struct effects *fx)
 {
 	struct effect *e = effects_add(fx, EFFECT_WRITE_STATE);
 	int32_t *copy = effects_alloc(fx, ((size_t)isr->count + 1) * sizeof(*copy));
 
 	p->proposed = true;
 	p->proposed_leader = leader;
-	p->proposed_epoch = p->has_leadership ? p->leader_epoch + 1 : 0;
+	p->proposed_epoch = leader_epoch;
+	p->proposed_by_leader = false;
 	p->proposed_recovering = recovering;
 	ids_set(&p->proposed_isr, isr->items, isr->count);
 	if (isr->count > 0)
@@ -269,6 +294,34 @@ propose(struct controller_state *cs, struct model_partition *p, int32_t leader,
 	};
 }
 
+void
+model_propose(struct controller_state *cs, struct model_partition *p, int32_t leader,
+	      const struct ids *isr, bool recovering, struct effects *fx)
+{
+	propose_at(cs, p, leader, p->has_leadership ? p->leader_epoch + 1 : 0, isr, recovering, fx);
+}
+
+void
+model_propose_isr(struct controller_state *cs, struct model_partition *p, const struct ids *isr,
+		  bool recovering, struct effects *fx)
+{
+	propose_at(cs, p, p->leader, p->leader_epoch, isr, recovering, fx);
+	p->proposed_by_leader = true;
+}
+
+struct ids
+model_eligible_of(const struct controller_state *cs, const struct model_partition *p,
+		  const struct ids *among)
+{
+	struct ids eligible = {0};
+
+	for (int32_t i = 0; i < p->replicas.count; i++)
+		if (model_replica_is_eligible(cs, p, p->replicas.items[i]) &&
+		    ids_have(among, p->replicas.items[i]))
+			ids_add(&eligible, p->replicas.items[i]);
+	return eligible;
+}
+
 /* Those of ids that are online, in the order of the assignment. */
 static struct ids
 online_of(const struct controller_state *cs, const struct model_partition *p,
@@ -283,37 +336,64 @@ online_of(const struct controller_state *cs, const struct model_partition *p,
 	return online;
 }
 
-/* The ISR as it was, without those who are not online. */
+/* The ISR as it was, without those who are not eligible, but with the leader whom it is for. */
 static struct ids
-isr_online(const struct controller_state *cs, const struct model_partition *p)
+isr_for(const struct controller_state *cs, const struct model_partition *p, int32_t leader)
 {
 	struct ids isr = {0};
 
 	for (int32_t i = 0; i < p->isr.count; i++)
-		if (model_replica_is_online(cs, p, p->isr.items[i]))
+		if (p->isr.items[i] == leader || model_replica_is_eligible(cs, p, p->isr.items[i]))
 			ids_add(&isr, p->isr.items[i]);
 	return isr;
 }
 
 static void
+propose_leader(struct controller_state *cs, struct model_partition *p, int32_t leader,
+	       struct effects *fx)
+{
+	struct ids isr = isr_for(cs, p, leader);
+
+	model_propose(cs, p, leader, &isr, p->recovering, fx);
+	ids_fini(&isr);
+}
+
+static void
+elect_unclean(struct controller_state *cs, struct model_partition *p, struct effects *fx)
+{
+	struct ids online = online_of(cs, p, &p->replicas);
+
+	if (p->topic->unclean && online.count > 0) {
+		online.count = 1;
+		model_propose(cs, p, online.items[0], &online, true, fx);
+	} else if (p->leader != -1) {
+		model_propose(cs, p, -1, &p->isr, p->recovering, fx);
+	}
+	ids_fini(&online);
+}
+
+static void
 elect(struct controller_state *cs, struct model_partition *p, struct effects *fx)
 {
-	struct ids candidates = online_of(cs, p, &p->isr), isr = isr_online(cs, p);
+	struct ids candidates = model_eligible_of(cs, p, &p->isr);
 
-	if (candidates.count > 0) {
-		propose(cs, p, candidates.items[0], &isr, p->recovering, fx);
-	} else {
+	if (candidates.count == 0) { /* one that is just back, rather than nobody */
 		ids_fini(&candidates);
-		candidates = online_of(cs, p, &p->replicas);
-		if (p->topic->unclean && candidates.count > 0) {
-			candidates.count = 1;
-			propose(cs, p, candidates.items[0], &candidates, true, fx);
-		} else if (p->leader != -1) {
-			propose(cs, p, -1, &p->isr, p->recovering, fx);
-		}
+		candidates = online_of(cs, p, &p->isr);
 	}
+	if (candidates.count > 0)
+		propose_leader(cs, p, candidates.items[0], fx);
+	else
+		elect_unclean(cs, p, fx);
 	ids_fini(&candidates);
-	ids_fini(&isr);
+}
+
+static bool
+has_bounced(const struct controller_state *cs, int32_t broker_id)
+{
+	const struct model_broker *b = model_broker(cs, broker_id);
+
+	return b != NULL && b->bounced;
 }
 
 static void
@@ -326,17 +406,18 @@ decide(struct controller_state *cs, struct model_partition *p, struct effects *f
 	if (!p->has_leadership) {
 		online = online_of(cs, p, &p->replicas);
 		if (online.count > 0)
-			propose(cs, p, online.items[0], &online, false, fx);
+			model_propose(cs, p, online.items[0], &online, false, fx);
 		ids_fini(&online);
 		return;
 	}
-	if (p->leader < 0 || !model_replica_is_online(cs, p, p->leader)) {
+	if (p->leader < 0 || !model_replica_is_online(cs, p, p->leader) ||
+	    has_bounced(cs, p->leader)) {
 		elect(cs, p, fx);
 		return;
 	}
-	online = isr_online(cs, p);
+	online = isr_for(cs, p, p->leader);
 	if (!ids_equal(&online, &p->isr))
-		propose(cs, p, p->leader, &online, p->recovering, fx);
+		model_propose(cs, p, p->leader, &online, p->recovering, fx);
 	ids_fini(&online);
 }
 
@@ -501,7 +582,9 @@ controller_state_brokers(struct controller_state *cs, const struct controller_br
 
 		broker_init(&next[i], &brokers[i]);
 		/* Another epoch is another life: it knows nothing of the former. */
-		next[i].is_new = old == NULL || old->is_new || old->epoch != brokers[i].epoch;
+		next[i].bounced = old != NULL && old->epoch != brokers[i].epoch;
+		next[i].is_new = old == NULL || old->is_new || next[i].bounced;
+		next[i].shutting_down = old != NULL && old->shutting_down && !next[i].bounced;
 		kept += old != NULL;
 		changed = changed || next[i].is_new || !endpoints_equal(old, &next[i]);
 	}
@@ -515,8 +598,10 @@ controller_state_brokers(struct controller_state *cs, const struct controller_br
 	if (!changed)
 		return;
 	cs->announce_brokers = true;
-	each_partition(cs, forget_offline_dirs, fx);
-	each_partition(cs, decide, fx);
+	model_each_partition(cs, forget_offline_dirs, fx);
+	model_each_partition(cs, decide, fx);
+	for (size_t i = 0; i < count; i++)
+		cs->brokers[i].bounced = false;
 }
 
 static struct model_partition *
@@ -653,8 +738,8 @@ controller_state_take_office(struct controller_state *cs, struct effects *fx)
 	for (size_t i = 0; i < cs->broker_count; i++)
 		cs->brokers[i].is_new = true;
 	cs->announce_brokers = true;
-	each_partition(cs, decide, fx);
-	each_partition(cs, announce, fx);
+	model_each_partition(cs, decide, fx);
+	model_each_partition(cs, announce, fx);
 }
 
 void
@@ -676,7 +761,10 @@ controller_state_written(struct controller_state *cs, const char *topic, int32_t
 	p->partition_epoch = partition_epoch;
 	p->recovering = p->proposed_recovering;
 	ids_set(&p->isr, p->proposed_isr.items, p->proposed_isr.count);
-	p->announce = true;
+	if (p->proposed_by_leader)
+		p->announce_metadata = true;
+	else
+		p->announce = true;
 }
 
 void
@@ -696,14 +784,9 @@ controller_state_replica_offline(struct controller_state *cs, const struct uuid 
 				 int32_t partition, int32_t broker_id, bool offline,
 				 struct effects *fx)
 {
-	struct map_iter iter = {0};
-	struct model_partition *p;
-	struct model_topic *t;
+	struct model_topic *t = model_topic_by_id(cs, topic_id);
+	struct model_partition *p = t == NULL ? NULL : find_partition(cs, t->name, partition);
 
-	while ((t = map_next(&cs->topics, &iter)) != NULL)
-		if (uuid_equal(&t->id, topic_id))
-			break;
-	p = t == NULL ? NULL : find_partition(cs, t->name, partition);
 	if (p == NULL || ids_have(&p->offline_dirs, broker_id) == offline)
 		return;
 	if (offline)
@@ -711,6 +794,16 @@ controller_state_replica_offline(struct controller_state *cs, const struct uuid 
 	else
 		ids_remove(&p->offline_dirs, broker_id);
 	decide(cs, p, fx);
+}
+
+bool
+controller_state_topic_id(const struct controller_state *cs, const char *topic, struct uuid *ret_id)
+{
+	const struct model_topic *t = find_topic(cs, topic);
+
+	if (t != NULL)
+		*ret_id = t->id;
+	return t != NULL;
 }
 
 bool

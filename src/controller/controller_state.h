@@ -124,6 +124,34 @@ void controller_state_probe(struct controller_state *cs, int32_t broker_id);
 void controller_state_set_unclean(struct controller_state *cs, const char *topic, bool unclean,
 				  struct effects *fx);
 
+/* ---- what brokers ask (controller_asked.c) ---- */
+
+/*
+ * AlterPartition for one partition: its leader wants another ISR. 0: the state is to be written, or
+ * is so already; after the effects controller_state_leadership() tells. Else the answer's error.
+ */
+MUST_CHECK int controller_state_alter_partition(struct controller_state *cs, int32_t broker_id,
+						const struct uuid *topic_id, int32_t partition,
+						const struct controller_leadership *wanted,
+						struct effects *fx);
+/* 0 or K_STALE_BROKER_EPOCH: whether a broker is who it says. */
+MUST_CHECK int controller_state_check_broker(const struct controller_state *cs, int32_t broker_id,
+					     int64_t broker_epoch);
+/* What is known of a partition; its ISR is borrowed until the next event. False: nothing. */
+bool controller_state_leadership(const struct controller_state *cs, const struct uuid *topic_id,
+				 int32_t partition, struct controller_leadership *ret_leadership);
+
+/*
+ * ControlledShutdown: leads no more where another can, and leaves the ISRs.
+ * K_STALE_BROKER_EPOCH, K_BROKER_NOT_AVAILABLE.
+ */
+MUST_CHECK int controller_state_shut_down(struct controller_state *cs, int32_t broker_id,
+					  int64_t broker_epoch, struct effects *fx);
+/* Calls fn for each partition with other replicas that the broker leads still. */
+void controller_state_each_led(const struct controller_state *cs, int32_t broker_id,
+			       void (*fn)(void *arg, const char *topic, int32_t partition),
+			       void *arg);
+
 /* ---- what became of effects ---- */
 
 /* st 0: the znode's version is now partition_epoch. Otherwise nothing was written. */
@@ -147,6 +175,9 @@ void controller_state_flush(struct controller_state *cs, struct effects *fx);
 
 /* ---- looking ---- */
 
+/* False: unknown. */
+bool controller_state_topic_id(const struct controller_state *cs, const char *topic,
+			       struct uuid *ret_id);
 bool controller_state_knows_topic(const struct controller_state *cs, const char *topic);
 bool controller_state_is_queued_for_deletion(const struct controller_state *cs, const char *topic);
 

@@ -8,7 +8,7 @@
 #include "wire/kerr.h"
 
 struct partition *
-partition_new(const char *topic, int32_t number, int32_t broker_id)
+partition_new(const struct partition_context *context, const char *topic, int32_t number)
 {
 	struct partition *p = calloc(1, sizeof(*p));
 
@@ -22,7 +22,7 @@ partition_new(const char *topic, int32_t number, int32_t broker_id)
 	cds_lfht_node_init(&p->node);
 	atomic_init(&p->references, 1);
 	p->number = number;
-	p->broker_id = broker_id;
+	p->context = context;
 	p->leader = -1;
 	p->leader_epoch = p->partition_epoch = p->controller_epoch = -1;
 	p->epoch_start_offset = -1;
@@ -39,11 +39,12 @@ partition_free(struct rcu_head *head)
 
 	rcu_readers_have_ended();
 	rcu_found(p);
-	assert(p->waiters[0] == NULL && p->waiters[1] == NULL);
+	for (int kind = 0; kind < PARTITION_WAIT_COUNT; kind++)
+		assert(p->waiters[kind] == NULL);
 	log_put(p->log);
 	pthread_cond_destroy(&p->appends_over);
 	lock_fini(&p->lock);
-	free(p->isr);
+	isr_fini(&p->isr);
 	free(p->replicas);
 	free(p->topic);
 	free(p);
@@ -89,10 +90,21 @@ partition_number(const struct partition *p)
 	return p->number;
 }
 
-static bool
-leads(const struct partition *p)
+struct uuid
+partition_topic_id(struct partition *p)
 {
-	return p->leader == p->broker_id && p->log != NULL && !p->offline && !p->deleted;
+	struct uuid id;
+
+	lock_acquire(&p->lock);
+	id = p->topic_id;
+	lock_release(&p->lock);
+	return id;
+}
+
+bool
+partition_leads(const struct partition *p)
+{
+	return p->leader == p->context->broker_id && p->log != NULL && !p->offline && !p->deleted;
 }
 
 void
@@ -100,14 +112,14 @@ partition_look(struct partition *p, struct partition_view *ret_view)
 {
 	lock_acquire(&p->lock);
 	*ret_view = (struct partition_view){
-	    .is_leader = leads(p),
+	    .is_leader = partition_leads(p),
 	    .leader = p->leader,
 	    .leader_epoch = p->leader_epoch,
-	    .isr_count = p->isr_count,
+	    .isr_count = partition_leads(p) ? isr_size(&p->isr) : 0,
 	    .replica_count = p->replica_count,
 	    .epoch_start_offset = p->epoch_start_offset,
 	    .high_watermark_is_current =
-		leads(p) && log_high_watermark(p->log) >= p->epoch_start_offset,
+		partition_leads(p) && log_high_watermark(p->log) >= p->epoch_start_offset,
 	};
 	lock_release(&p->lock);
 }
@@ -132,7 +144,7 @@ partition_log(struct partition *p, int32_t current_leader_epoch, bool leader_onl
 	else if (current_leader_epoch != PARTITION_NO_EPOCH &&
 		 current_leader_epoch > p->leader_epoch)
 		st = K_UNKNOWN_LEADER_EPOCH;
-	else if (p->log == NULL || (leader_only && !leads(p)))
+	else if (p->log == NULL || (leader_only && !partition_leads(p)))
 		st = K_NOT_LEADER_OR_FOLLOWER;
 	else
 		*ret_log = log_get(p->log);
@@ -142,21 +154,11 @@ partition_log(struct partition *p, int32_t current_leader_epoch, bool leader_onl
 
 /* Waiting. All under the lock. */
 
-static void
-wake_all(struct partition *p, enum partition_wait kind, int64_t bytes)
+void
+partition_wake_all(struct partition *p, enum partition_wait kind, int64_t bytes)
 {
 	for (struct partition_waiter *w = p->waiters[kind]; w != NULL; w = w->next)
 		w->wake(w, bytes);
-}
-
-static void
-wake_reached(struct partition *p)
-{
-	int64_t high_watermark = log_high_watermark(p->log);
-
-	for (struct partition_waiter *w = p->waiters[PARTITION_WAIT_ACKS]; w != NULL; w = w->next)
-		if (w->offset <= high_watermark)
-			w->wake(w, 0);
 }
 
 void
@@ -190,37 +192,6 @@ partition_wait_end(struct partition_waiter *waiter)
 	partition_put(p);
 }
 
-/* The high watermark. Under the lock. */
-
-static int32_t
-effective_min_insync_replicas(const struct partition *p)
-{
-	return p->min_insync_replicas < p->replica_count ? p->min_insync_replicas
-							 : p->replica_count;
-}
-
-/* Followers tell their log end offsets by fetching; until one does, the ISR's smallest is unknown.
- */
-static bool
-isr_is_only_us(const struct partition *p)
-{
-	return p->isr_count == 1 && p->isr[0] == p->broker_id;
-}
-
-static void
-advance_high_watermark(struct partition *p)
-{
-	int64_t bytes = p->unannounced_bytes;
-
-	if (!leads(p) || !isr_is_only_us(p) || p->isr_count < effective_min_insync_replicas(p))
-		return;
-	if (!log_advance_high_watermark(p->log, log_end_offset(p->log)))
-		return;
-	p->unannounced_bytes = 0;
-	wake_reached(p);
-	wake_all(p, PARTITION_WAIT_DATA, bytes);
-}
-
 int
 partition_append(struct partition *p, int16_t required_acks, struct log_append *append,
 		 struct arena *arena, struct log_append_result *ret_result,
@@ -232,9 +203,9 @@ partition_append(struct partition *p, int16_t required_acks, struct log_append *
 	lock_acquire(&p->lock);
 	if (p->offline)
 		st = K_KAFKA_STORAGE_ERROR;
-	else if (!leads(p))
+	else if (!partition_leads(p))
 		st = K_NOT_LEADER_OR_FOLLOWER;
-	else if (required_acks == -1 && p->isr_count < effective_min_insync_replicas(p))
+	else if (required_acks == -1 && !partition_isr_suffices(p))
 		st = K_NOT_ENOUGH_REPLICAS;
 	else {
 		log = log_get(p->log);
@@ -248,7 +219,8 @@ partition_append(struct partition *p, int16_t required_acks, struct log_append *
 	lock_acquire(&p->lock);
 	if (st == 0) {
 		p->unannounced_bytes += ret_result->bytes;
-		advance_high_watermark(p);
+		partition_wake_all(p, PARTITION_WAIT_LOG_END, ret_result->bytes);
+		partition_advance_high_watermark(p);
 	}
 	if (--p->appending == 0)
 		pthread_cond_broadcast(&p->appends_over);
@@ -267,10 +239,10 @@ partition_check_acks(struct partition *p, int64_t offset, int32_t leader_epoch)
 		st = K_UNKNOWN_TOPIC_OR_PARTITION;
 	else if (p->offline)
 		st = K_KAFKA_STORAGE_ERROR;
-	else if (!leads(p) || p->leader_epoch != leader_epoch)
+	else if (!partition_leads(p) || p->leader_epoch != leader_epoch)
 		st = K_NOT_LEADER_OR_FOLLOWER;
 	else if (log_high_watermark(p->log) >= offset)
-		st = p->isr_count < effective_min_insync_replicas(p)
+		st = isr_maximal_size(&p->isr) < partition_effective_min_isr(p)
 			 ? K_NOT_ENOUGH_REPLICAS_AFTER_APPEND
 			 : 0;
 	lock_release(&p->lock);
@@ -294,7 +266,7 @@ partition_delete_records(struct partition *p, int64_t offset, int64_t *ret_low_w
 	else
 		st = log_raise_start_offset(log, offset == -1 ? log_high_watermark(log) : offset);
 	if (st == 0)
-		*ret_low_watermark = log_start_offset(log);
+		*ret_low_watermark = partition_low_watermark(p, log);
 	log_put(log);
 	return st;
 }
@@ -328,8 +300,8 @@ wait_for_appends(struct partition *p)
 static void
 wake_everybody(struct partition *p)
 {
-	wake_all(p, PARTITION_WAIT_ACKS, 0);
-	wake_all(p, PARTITION_WAIT_DATA, 0);
+	for (int kind = 0; kind < PARTITION_WAIT_COUNT; kind++)
+		partition_wake_all(p, (enum partition_wait)kind, 0);
 }
 
 /*
@@ -351,7 +323,7 @@ int
 partition_decide(struct partition *p, const struct partition_decision *decision, struct log *log,
 		 int64_t checkpointed_high_watermark)
 {
-	bool new_epoch, lead = decision->leader == p->broker_id;
+	bool new_epoch, new_leader, lead = decision->leader == p->context->broker_id;
 	int64_t start_offset = -1;
 	int st;
 
@@ -361,12 +333,18 @@ partition_decide(struct partition *p, const struct partition_decision *decision,
 		return 0;
 	}
 	new_epoch = decision->leader_epoch != p->leader_epoch;
+	new_leader = !partition_leads(p);
 	p->leader = -1; /* nothing is accepted until the new role holds */
 	wait_for_appends(p);
-	st = replace_ids(&p->isr, &p->isr_count, decision->isr, decision->isr_count);
-	if (st == 0)
-		st = replace_ids(&p->replicas, &p->replica_count, decision->replicas,
-				 decision->replica_count);
+	st = replace_ids(&p->replicas, &p->replica_count, decision->replicas,
+			 decision->replica_count);
+	if (st == 0 && lead)
+		st = isr_lead(&p->isr, p->context->broker_id, decision->replicas,
+			      decision->replica_count, decision->isr, decision->isr_count,
+			      new_leader, new_epoch, log == NULL ? 0 : log_end_offset(log),
+			      env_monotonic_ms(p->context->env));
+	else
+		isr_resign(&p->isr);
 	p->controller_epoch = decision->controller_epoch;
 	p->partition_epoch = decision->partition_epoch;
 	p->leader_epoch = decision->leader_epoch;
@@ -386,7 +364,7 @@ partition_decide(struct partition *p, const struct partition_decision *decision,
 	if (new_epoch || !lead)
 		p->epoch_start_offset = start_offset;
 	p->offline = st != 0;
-	advance_high_watermark(p);
+	partition_advance_high_watermark(p);
 	wake_everybody(p);
 	lock_release(&p->lock);
 	return st;
@@ -403,7 +381,7 @@ partition_set_log(struct partition *p, struct log *log, int64_t checkpointed_hig
 	if (had_log)
 		return 0;
 	log_set_high_watermark(log, checkpointed_high_watermark);
-	if (p->leader == p->broker_id) { /* the manager's thread alone changes it */
+	if (p->leader == p->context->broker_id) { /* the manager's thread alone changes it */
 		int64_t start_offset;
 		int st = begin_epoch(log, p->leader_epoch, &start_offset);
 
@@ -415,7 +393,7 @@ partition_set_log(struct partition *p, struct log *log, int64_t checkpointed_hig
 		lock_acquire(&p->lock);
 	}
 	p->log = log_get(log);
-	advance_high_watermark(p);
+	partition_advance_high_watermark(p);
 	wake_everybody(p);
 	lock_release(&p->lock);
 	return 0;
@@ -453,6 +431,6 @@ partition_set_min_insync_replicas(struct partition *p, int32_t min_insync_replic
 {
 	lock_acquire(&p->lock);
 	p->min_insync_replicas = min_insync_replicas;
-	advance_high_watermark(p);
+	partition_advance_high_watermark(p);
 	lock_release(&p->lock);
 }

@@ -8,8 +8,8 @@
  *
  * Invariants
  *  1. The high watermark moves only while we lead, and only upwards within one leadership.
- *  2. The high watermark is the smallest log end offset in the ISR, and stands still while the ISR
- *     is smaller than the effective min.insync.replicas.
+ *  2. The high watermark is the smallest log end offset in the maximal ISR (isr.h), and stands
+ * still while the ISR is smaller than the effective min.insync.replicas.
  *  3. Whoever waits is woken under the lock by whatever makes his condition true, or by the end of
  *     the leadership.
  *
@@ -32,6 +32,8 @@ void partition_put(struct partition *p);
 
 const char *partition_topic(const struct partition *p);
 int32_t partition_number(const struct partition *p);
+/* Zero until it is known. */
+struct uuid partition_topic_id(struct partition *p);
 
 /* What a request may need to know, of one moment. */
 struct partition_view {
@@ -71,6 +73,14 @@ MUST_CHECK int partition_append(struct partition *p, int16_t required_acks,
 				struct log_append_refusal *ret_refusal);
 
 /*
+ * A follower fetches from an offset, after a look at leader_end, our log end offset before it was
+ * read. It may join the ISR, and the high watermark may move.
+ * K_NOT_LEADER_OR_FOLLOWER; K_UNKNOWN_LEADER_EPOCH: it is no replica of this partition.
+ */
+MUST_CHECK int partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t offset,
+					  int64_t log_start_offset, int64_t leader_end);
+
+/*
  * How an acks=all wait for `offset` stands: 1 while it goes on; 0 when the high watermark has
  * reached it; K_NOT_ENOUGH_REPLICAS_AFTER_APPEND, K_NOT_LEADER_OR_FOLLOWER,
  * K_KAFKA_STORAGE_ERROR or K_UNKNOWN_TOPIC_OR_PARTITION when it ended otherwise.
@@ -79,8 +89,10 @@ MUST_CHECK int partition_append(struct partition *p, int16_t required_acks,
 MUST_CHECK int partition_check_acks(struct partition *p, int64_t offset, int32_t leader_epoch);
 
 enum partition_wait {
-	PARTITION_WAIT_ACKS, /* the high watermark reaches offset, or the leadership ends */
-	PARTITION_WAIT_DATA, /* there is more to read than there was, or the leadership ends */
+	PARTITION_WAIT_ACKS,    /* the high watermark reaches offset, or the leadership ends */
+	PARTITION_WAIT_DATA,    /* the high watermark has moved, or the leadership ends */
+	PARTITION_WAIT_LOG_END, /* there is more in the log, or the leadership ends: followers */
+	PARTITION_WAIT_COUNT
 };
 
 /*

@@ -8,9 +8,26 @@
 #include <stdatomic.h>
 #include <urcu/rculfhash.h>
 
+#include "base/conf.h"
 #include "base/lock.h"
 #include "base/rcu.h"
+#include "cluster/metadata.h"
+#include "replica/isr.h"
 #include "replica/partition.h"
+
+/* What all partitions of a broker share; outlives them. */
+struct partition_context {
+	int32_t broker_id; /* ours */
+	struct env *env;
+	struct conf_store *conf;
+	struct metadata *metadata;
+	/*
+	 * The partition has a proposal for its ISR. Under its lock: may only post. partition_get()
+	 * keeps it.
+	 */
+	void (*on_proposal)(void *arg, struct partition *p);
+	void *arg;
+};
 
 struct partition {
 	struct cds_lfht_node node; /* in the manager's table */
@@ -19,23 +36,24 @@ struct partition {
 	uint64_t hash;
 	char *topic;
 	int32_t number;
-	int32_t broker_id; /* ours */
+	const struct partition_context *context;
 
 	struct lock lock;
 	pthread_cond_t appends_over;
 	/* All below under lock. */
 	int32_t leader, leader_epoch, partition_epoch, controller_epoch;
 	int64_t epoch_start_offset;
-	int32_t *isr, *replicas;
-	int32_t isr_count, replica_count;
+	int32_t *replicas;
+	int32_t replica_count;
+	struct isr isr; /* while we lead */
 	int32_t min_insync_replicas;
 	struct uuid topic_id;
-	struct log *log;                     /* counted; NULL until loaded or created */
-	bool offline;                        /* its directory failed */
-	bool deleted;                        /* taken out: nobody finds it any more */
-	int32_t appending;                   /* appends outside the lock */
-	int64_t unannounced_bytes;           /* appended, not yet readable */
-	struct partition_waiter *waiters[2]; /* by enum partition_wait */
+	struct log *log;           /* counted; NULL until loaded or created */
+	bool offline;              /* its directory failed */
+	bool deleted;              /* taken out: nobody finds it any more */
+	int32_t appending;         /* appends outside the lock */
+	int64_t unannounced_bytes; /* appended, not yet readable */
+	struct partition_waiter *waiters[PARTITION_WAIT_COUNT];
 };
 
 /* What the controller decided, from LeaderAndIsr. Arrays are copied. */
@@ -47,7 +65,8 @@ struct partition_decision {
 };
 
 /* One reference, the caller's. NULL without memory. */
-struct partition *partition_new(const char *topic, int32_t number, int32_t broker_id);
+struct partition *partition_new(const struct partition_context *context, const char *topic,
+				int32_t number);
 /* Takes a reference if there still is one. */
 bool partition_try_get(struct partition *p);
 
@@ -64,5 +83,72 @@ MUST_CHECK int partition_set_log(struct partition *p, struct log *log,
 void partition_stop(struct partition *p, bool deleted);
 void partition_set_offline(struct partition *p);
 void partition_set_min_insync_replicas(struct partition *p, int32_t min_insync_replicas);
+
+/* ---- under the lock ---- */
+
+bool partition_leads(const struct partition *p);
+void partition_wake_all(struct partition *p, enum partition_wait kind, int64_t bytes);
+/* min.insync.replicas, or as many as there are. */
+int32_t partition_effective_min_isr(const struct partition *p);
+bool partition_isr_suffices(const struct partition *p);
+void partition_advance_high_watermark(struct partition *p);
+/* Not under it: the smallest log start offset of the living replicas. */
+int64_t partition_low_watermark(struct partition *p, const struct log *log);
+
+/* ---- the ISR ---- */
+
+/* Proposes to leave out who has fallen behind for too long. */
+void partition_shrink_isr(struct partition *p);
+
+/* What is to be proposed to the controller. */
+struct partition_proposal {
+	int32_t proposal_epoch, leader_epoch, partition_epoch;
+	struct uuid topic_id;
+	int32_t *members; /* malloc()ed, the caller's */
+	int32_t member_count;
+};
+/* False: nothing is proposed any more. */
+bool partition_proposal(struct partition *p, struct partition_proposal *ret_proposal);
+
+/* What the controller answered for the partition. */
+struct partition_committed {
+	int32_t leader_epoch, partition_epoch;
+	const int32_t *isr;
+	int32_t isr_count;
+};
+/*
+ * error 0: committed says what holds now. Returns true when the proposal is to be sent again.
+ * Source  zookeeper-and-controller, section 4.7.
+ */
+bool partition_proposal_answered(struct partition *p, int32_t proposal_epoch, int error,
+				 const struct partition_committed *committed);
+
+/* ---- following ---- */
+
+/*
+ * Each is for the fetcher that follows at leader_epoch: K_FENCED_LEADER_EPOCH when the partition
+ * has another by now, or leads. They wait for no one but the disk.
+ */
+
+/* Where to begin: the offset, and the epoch of the last record (-1: none). */
+MUST_CHECK int partition_begin_following(struct partition *p, int32_t leader_epoch,
+					 int64_t *ret_offset, int32_t *ret_epoch);
+/*
+ * Appends what the leader sent and takes over its high watermark and log start offset. ret_offset
+ * and ret_epoch as above. Errors also as of log_append_as_follower().
+ */
+MUST_CHECK int partition_append_as_follower(struct partition *p, int32_t leader_epoch,
+					    struct slice records, int64_t high_watermark,
+					    int64_t log_start_offset, int64_t *ret_offset,
+					    int32_t *ret_epoch);
+/*
+ * The leader's history parted from ours: it has end_offset as the end of epoch. Cuts back as far as
+ * is known; ret_offset and ret_epoch as in partition_begin_following().
+ */
+MUST_CHECK int partition_truncate(struct partition *p, int32_t leader_epoch, int32_t epoch,
+				  int64_t end_offset, int64_t *ret_offset, int32_t *ret_epoch);
+/* Cuts back to offset; what is below the log start offset starts anew there. */
+MUST_CHECK int partition_truncate_to(struct partition *p, int32_t leader_epoch, int64_t offset,
+				     bool start_anew);
 
 #endif

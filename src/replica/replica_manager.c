@@ -5,6 +5,8 @@
 
 #include "base/diag.h"
 #include "base/map.h"
+#include "replica/alter_partition.h"
+#include "replica/fetcher.h"
 #include "replica/partition_state.h"
 #include "wire/generated/leader_and_isr.h"
 #include "wire/generated/stop_replica.h"
@@ -15,7 +17,11 @@
 
 struct replica_manager {
 	struct replica_manager_settings settings;
-	struct workers *thread;   /* one */
+	struct partition_context context;
+	struct fetchers *fetchers;               /* from replica_manager_start() */
+	struct alter_partition *alter_partition; /* likewise */
+	struct timer shrink;                     /* the reactor's */
+	struct workers *thread;                  /* one */
 	struct cds_lfht *table;   /* (topic, number) -> struct partition; written by the thread */
 	int32_t controller_epoch; /* highest seen; the thread's */
 };
@@ -88,7 +94,7 @@ find_or_make(struct replica_manager *rm, struct str topic, int32_t number)
 
 	if (p != NULL)
 		return p;
-	p = partition_new(topic.data, number, rm->settings.broker_id);
+	p = partition_new(&rm->context, topic.data, number);
 	if (p == NULL)
 		return NULL;
 	p->hash = hash_of(topic, number);
@@ -148,6 +154,16 @@ contains(const int32_t *ids, int32_t count, int32_t id)
 
 /* LeaderAndIsr */
 
+/* Whom to fetch from, or nobody: after each change, once the log is there. */
+static void
+follow_leader(struct replica_manager *rm, struct partition *p)
+{
+	if (p->log != NULL && !p->offline && p->leader >= 0 && p->leader != rm->settings.broker_id)
+		fetchers_follow(rm->fetchers, p, p->leader, p->leader_epoch);
+	else
+		fetchers_forget(rm->fetchers, p);
+}
+
 static void
 tell_leadership(struct replica_manager *rm, const struct partition *p, bool is_leader)
 {
@@ -187,8 +203,10 @@ carry_out(struct replica_manager *rm, struct partition *p, const struct uuid *to
 	checkpointed =
 	    log_manager_checkpointed_high_watermark(rm->settings.logs, p->topic, p->number);
 	st = partition_decide(p, &decision, log, checkpointed);
-	if (st == 0)
+	if (st == 0) {
 		configure(rm, p, log);
+		follow_leader(rm, p);
+	}
 	/* While the log is still being loaded nobody is told: run_log_loaded() does it. */
 	if (st == 0 && led != (leads && log != NULL))
 		tell_leadership(rm, p, !led);
@@ -292,6 +310,7 @@ stop_partition(struct replica_manager *rm, struct str topic,
 	}
 	if (p != NULL) {
 		led = p->log != NULL && p->leader == rm->settings.broker_id;
+		fetchers_forget(rm->fetchers, p);
 		partition_stop(p, state->delete_partition);
 		if (led)
 			tell_leadership(rm, p, false);
@@ -491,6 +510,8 @@ run_log_loaded(void *arg)
 				   st < 0 ? strerror(-st) : kerr_name(st));
 		else
 			configure(rm, p, event->log);
+		if (st == 0)
+			follow_leader(rm, p);
 		if (st == 0 && !had_log && p->leader == rm->settings.broker_id)
 			tell_leadership(rm, p, true);
 		partition_put(p);
@@ -594,6 +615,101 @@ replica_manager_submit(struct replica_manager *rm, mailbox_fn *fn, void *arg)
 	workers_submit(rm->thread, fn, arg);
 }
 
+/* ---- the ISR ---- */
+
+static void
+on_proposal(void *arg, struct partition *p)
+{
+	struct replica_manager *rm = arg;
+
+	alter_partition_submit(rm->alter_partition, p);
+}
+
+static void
+shrink_one(void *arg, struct partition *p)
+{
+	(void)arg;
+	partition_shrink_isr(p);
+}
+
+static void
+run_shrink(void *arg)
+{
+	replica_manager_each(arg, shrink_one, NULL);
+}
+
+static void
+arm_shrink(struct replica_manager *rm)
+{
+	int64_t lag_max_ms = conf_store_get(rm->settings.conf)->replica_lag_time_max_ms;
+
+	reactor_arm(rm->settings.reactor, &rm->shrink,
+		    reactor_now_ms(rm->settings.reactor) + lag_max_ms / 2);
+}
+
+static void
+on_shrink_timer(struct timer *timer, void *arg)
+{
+	struct replica_manager *rm = arg;
+
+	(void)timer;
+	replica_manager_submit(rm, run_shrink, rm);
+	arm_shrink(rm);
+}
+
+static void
+begin_shrinking(void *arg)
+{
+	arm_shrink(arg);
+}
+
+static void
+end_shrinking(void *arg)
+{
+	struct replica_manager *rm = arg;
+
+	reactor_cancel(rm->settings.reactor, &rm->shrink);
+}
+
+int
+replica_manager_start(struct replica_manager *rm, struct ssl_ctx_st *tls, bool verify_host)
+{
+	const struct replica_manager_settings *s = &rm->settings;
+	const struct broker_conf *conf = conf_store_get(s->conf);
+	struct fetcher_settings fetching = {
+	    .env = s->env,
+	    .conf = s->conf,
+	    .metadata = s->metadata,
+	    .workers = s->workers,
+	    .broker_id = s->broker_id,
+	    .listener = s->inter_broker_listener,
+	    .tls = tls,
+	    .verify_host = verify_host,
+	    .broker_epoch = s->broker_epoch,
+	    .arg = s->arg,
+	};
+	struct alter_partition_settings altering = {
+	    .peer = {.reactor = s->reactor,
+		     .workers = s->workers,
+		     .metadata = s->metadata,
+		     .broker_id = s->broker_id,
+		     .listener = s->inter_broker_listener,
+		     .tls = tls,
+		     .verify_host = verify_host,
+		     .connect_timeout_ms = conf->socket_connection_setup_timeout_ms},
+	    .request_timeout_ms = conf->request_timeout_ms,
+	    .broker_epoch = s->broker_epoch,
+	    .arg = s->arg,
+	};
+	int st = alter_partition_open(&altering, &rm->alter_partition);
+
+	if (st == 0)
+		st = fetchers_open(&fetching, &rm->fetchers);
+	if (st == 0)
+		reactor_post(s->reactor, begin_shrinking, rm);
+	return st;
+}
+
 int
 replica_manager_open(const struct replica_manager_settings *settings,
 		     struct replica_manager **ret_manager)
@@ -604,6 +720,15 @@ replica_manager_open(const struct replica_manager_settings *settings,
 	if (rm == NULL)
 		return -ENOMEM;
 	rm->settings = *settings;
+	rm->context = (struct partition_context){
+	    .broker_id = settings->broker_id,
+	    .env = settings->env,
+	    .conf = settings->conf,
+	    .metadata = settings->metadata,
+	    .on_proposal = on_proposal,
+	    .arg = rm,
+	};
+	timer_init(&rm->shrink, on_shrink_timer, rm);
 	rm->table = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_bp_flavor, NULL);
 	if (rm->table == NULL) {
 		free(rm);
@@ -630,7 +755,11 @@ replica_manager_close(struct replica_manager *rm)
 {
 	if (rm == NULL)
 		return;
+	if (rm->fetchers != NULL)
+		reactor_call(rm->settings.reactor, end_shrinking, rm);
 	workers_close(rm->thread);
+	fetchers_close(rm->fetchers);
+	alter_partition_close(rm->alter_partition);
 	replica_manager_each(rm, stop_and_forget, rm);
 	urcu_bp_barrier(); /* the last partitions are freed */
 	cds_lfht_destroy(rm->table, NULL);

@@ -19,6 +19,9 @@
 #include "storage/log_manager.h"
 
 struct replica_manager;
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+struct workers;
+struct reactor;
 struct leader_and_isr_request;
 struct leader_and_isr_response;
 struct stop_replica_request;
@@ -26,11 +29,15 @@ struct stop_replica_response;
 struct update_metadata_request;
 
 struct replica_manager_settings {
+	struct env *env; /* outlives it */
 	int32_t broker_id;
-	struct log_manager *logs;      /* outlives it */
-	struct metadata *metadata;     /* outlives it */
-	struct topic_configs *configs; /* outlives it */
-	struct conf_store *conf;       /* outlives it */
+	const char *inter_broker_listener; /* upper case; outlives it */
+	struct reactor *reactor;           /* runs the calls to the controller */
+	struct workers *workers;           /* looks names up */
+	struct log_manager *logs;          /* outlives it */
+	struct metadata *metadata;         /* outlives it */
+	struct topic_configs *configs;     /* outlives it */
+	struct conf_store *conf;           /* outlives it */
 	/*
 	 * Reads a topic's settings from the ensemble into configs, for one that is hosted for the
 	 * first time. Blocks; on the manager's thread. May be NULL.
@@ -51,6 +58,12 @@ struct replica_manager_settings {
 
 MUST_CHECK int replica_manager_open(const struct replica_manager_settings *settings,
 				    struct replica_manager **ret_manager);
+/*
+ * From now on leaders are followed and ISRs proposed: before the first request. tls: borrowed; NULL
+ * where brokers speak plaintext.
+ */
+MUST_CHECK int replica_manager_start(struct replica_manager *rm, struct ssl_ctx_st *tls,
+				     bool verify_host);
 /* Ends its thread and forgets all partitions; nothing may wait any more. Accepts NULL. */
 void replica_manager_close(struct replica_manager *rm);
 

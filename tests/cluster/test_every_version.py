@@ -13,7 +13,7 @@ from test_records import create, produce as send
 from wire import Connection
 
 NONE, UNKNOWN_TOPIC, INVALID_REQUEST, STALE_CONTROLLER_EPOCH = 0, 3, 42, 11
-COORDINATOR_NOT_AVAILABLE, STALE_BROKER_EPOCH, MISMATCHED_ENDPOINT_TYPE = 15, 77, 114
+BROKER_NOT_AVAILABLE, COORDINATOR_NOT_AVAILABLE, STALE_BROKER_EPOCH, MISMATCHED_ENDPOINT_TYPE = 8, 15, 77, 114
 TOPIC, BROKER_RESOURCE = 2, 4
 KEY, VALUE = b"key", b"the very value"
 ILLEGAL_GENERATION, INCONSISTENT_PROTOCOL, INVALID_GROUP_ID, UNKNOWN_MEMBER_ID = 22, 23, 24, 25
@@ -614,6 +614,22 @@ def update_metadata(world, ask, version):
 def allocate_producer_ids(world, ask, version):
     assert ask({"BrokerId": 0, "BrokerEpoch": 987654321})["ErrorCode"] == STALE_BROKER_EPOCH
     assert ask({"BrokerId": 77, "BrokerEpoch": -1})["ErrorCode"] == 102  # not registered
+
+
+@exchange
+def alter_partition(world, ask, version):
+    """One who is not the broker that he says is refused as a whole."""
+    answer = ask({"BrokerId": 0, "BrokerEpoch": 12345, "Topics": [
+        {"TopicName": "t", "TopicId": world.topic_id, "Partitions": [
+            {"PartitionIndex": 0, "LeaderEpoch": 0, "NewIsr": [0],
+             "NewIsrWithEpochs": [{"BrokerId": 0, "BrokerEpoch": -1}]}]}]})
+    assert (answer["ErrorCode"], answer["Topics"]) == (STALE_BROKER_EPOCH, [])
+
+
+@exchange
+def controlled_shutdown(world, ask, version):
+    answer = ask({"BrokerId": 99, "BrokerEpoch": -1})
+    assert (answer["ErrorCode"], answer["RemainingPartitions"]) == (BROKER_NOT_AVAILABLE, [])
 
 
 # ---- the tests ---------------------------------------------------------------------------------

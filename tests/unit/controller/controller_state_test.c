@@ -52,19 +52,25 @@ forget_effects(struct world *w)
 	effects_init(&w->fx);
 }
 
-/* Brokers ids[0..count), each with its id as epoch plus `life`. */
+/* Brokers ids[0..count), each with its id as epoch, plus `life` for those from `reborn` on. */
 static void
-brokers_are(struct world *w, const int32_t *ids, size_t count, int64_t life)
+brokers_from(struct world *w, const int32_t *ids, size_t count, size_t reborn, int64_t life)
 {
 	static const struct controller_endpoint endpoint = {"PLAINTEXT", "h", 9092, 0};
 	struct controller_broker brokers[8] = {0};
 
 	for (size_t i = 0; i < count; i++)
 		brokers[i] = (struct controller_broker){.id = ids[i],
-							.epoch = ids[i] + life,
+							.epoch = ids[i] + (i >= reborn ? life : 0),
 							.endpoints = &endpoint,
 							.endpoint_count = 1};
 	controller_state_brokers(w->cs, brokers, count, &w->fx);
+}
+
+static void
+brokers_are(struct world *w, const int32_t *ids, size_t count, int64_t life)
+{
+	brokers_from(w, ids, count, 0, life);
 }
 
 static void
@@ -163,8 +169,121 @@ a_dead_leader_is_followed_by_the_next_in_the_isr(void **state)
 	brokers_are(w, (int32_t[]){2, 3}, 2, 0);
 	assert_string_equal(written(w), "2/1 [2,3]");
 	write_succeeds(w, "t", 1);
-	brokers_are(w, all, 3, 100); /* it comes back: it leads no more, and must earn the ISR */
+	/* It comes back: it leads no more, and must earn the ISR. */
+	brokers_from(w, (int32_t[]){2, 3, 1}, 3, 2, 100);
 	assert_string_equal(written(w), "");
+}
+
+static void
+a_broker_that_was_gone_unseen_leads_no_more_and_leaves_the_isr(void **state)
+{
+	struct world *w = *state;
+
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", all, 3);
+	write_succeeds(w, "t", 0);
+	brokers_from(w, (int32_t[]){2, 3, 1}, 3, 2, 100); /* only its epoch tells */
+	assert_string_equal(written(w), "2/1 [2,3]");
+	write_succeeds(w, "t", 1);
+	brokers_from(w, (int32_t[]){2, 1, 3}, 3, 1, 100); /* 1 as before, 3 anew */
+	assert_string_equal(written(w), "2/2 [2]");
+}
+
+static void
+a_broker_that_was_gone_unseen_leads_again_where_nobody_else_can(void **state)
+{
+	struct world *w = *state;
+
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", (int32_t[]){1}, 1);
+	write_succeeds(w, "t", 0);
+	brokers_from(w, (int32_t[]){2, 3, 1}, 3, 2, 100);
+	assert_string_equal(written(w), "1/1 [1]");
+}
+
+/* What a leader asks for, and what becomes of it. */
+static int
+leader_wants(struct world *w, int32_t leader, int32_t leader_epoch, int32_t partition_epoch,
+	     const int32_t *isr, int32_t count)
+{
+	struct controller_leadership wanted = {.leader_epoch = leader_epoch,
+					       .isr = isr,
+					       .isr_count = count,
+					       .partition_epoch = partition_epoch};
+
+	forget_effects(w);
+	return controller_state_alter_partition(w->cs, leader, &topic_id, 0, &wanted, &w->fx);
+}
+
+static void
+a_leader_changes_its_isr_without_a_new_epoch(void **state)
+{
+	struct world *w = *state;
+
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", all, 3);
+	write_succeeds(w, "t", 0);
+	controller_state_flush(w->cs, &w->fx);
+	assert_int_equal(leader_wants(w, 1, 0, 0, (int32_t[]){1, 3}, 2), 0);
+	assert_string_equal(written(w), "1/0 [1,3]");
+	write_succeeds(w, "t", 1);
+	controller_state_flush(w->cs, &w->fx);
+	assert_int_equal(count_sends(w, 1, API_LEADER_AND_ISR), 0); /* it knows */
+	assert_int_equal(count_sends(w, 2, API_UPDATE_METADATA), 1);
+	/* The same once more, as after a lost answer, writes nothing. */
+	assert_int_equal(leader_wants(w, 1, 0, 0, (int32_t[]){1, 3}, 2), 0);
+	assert_string_equal(written(w), "");
+}
+
+static void
+a_wish_that_is_out_of_date_or_ineligible_is_refused(void **state)
+{
+	struct world *w = *state;
+
+	brokers_are(w, (int32_t[]){1, 2}, 2, 0);
+	topic_is(w, "t", all, 3);
+	write_succeeds(w, "t", 0);
+	assert_int_equal(leader_wants(w, 1, 1, 0, all, 2), K_NOT_CONTROLLER);
+	assert_int_equal(leader_wants(w, 1, 0, 1, all, 2), K_NOT_CONTROLLER);
+	assert_int_equal(leader_wants(w, 1, -1, 0, all, 2), K_FENCED_LEADER_EPOCH);
+	assert_int_equal(leader_wants(w, 1, 0, -1, all, 1), K_INVALID_UPDATE_VERSION);
+	assert_int_equal(leader_wants(w, 1, 0, 0, all, 3), K_INELIGIBLE_REPLICA); /* 3 is dead */
+	assert_int_equal(leader_wants(w, 2, 0, 0, all, 1), K_INVALID_REQUEST);
+	assert_int_equal(leader_wants(w, 1, 0, 0, all, 0), K_INVALID_REQUEST);
+	assert_string_equal(written(w), "");
+	assert_int_equal(controller_state_check_broker(w->cs, 1, 1), 0);
+	assert_int_equal(controller_state_check_broker(w->cs, 1, 2), K_STALE_BROKER_EPOCH);
+	assert_int_equal(controller_state_check_broker(w->cs, 9, 9), K_STALE_BROKER_EPOCH);
+}
+
+static void
+a_broker_that_shuts_down_hands_its_leaderships_over(void **state)
+{
+	struct world *w = *state;
+	const struct stop_replica_request *stop;
+
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", all, 3);
+	write_succeeds(w, "t", 0);
+	controller_state_flush(w->cs, &w->fx);
+	forget_effects(w);
+	assert_int_equal(controller_state_shut_down(w->cs, 1, 1, &w->fx), 0);
+	assert_string_equal(written(w), "2/1 [2,3]");
+	write_succeeds(w, "t", 1);
+	forget_effects(w);
+	assert_int_equal(controller_state_shut_down(w->cs, 3, 3, &w->fx), 0);
+	assert_string_equal(written(w), "2/2 [2]");
+	write_succeeds(w, "t", 2);
+	controller_state_flush(w->cs, &w->fx);
+	stop = request_to(w, 3, API_STOP_REPLICA); /* it follows no more */
+	assert_non_null(stop);
+	assert_false(stop->topic_states[0].partition_states[0].delete_partition);
+	/* Nobody is left to take over from the last. */
+	forget_effects(w);
+	assert_int_equal(controller_state_shut_down(w->cs, 2, 2, &w->fx), 0);
+	assert_string_equal(written(w), "");
+	assert_int_equal(leader_wants(w, 2, 2, 2, (int32_t[]){2, 3}, 2), K_INELIGIBLE_REPLICA);
+	assert_int_equal(controller_state_shut_down(w->cs, 2, 1, &w->fx), K_STALE_BROKER_EPOCH);
 }
 
 static void
@@ -504,6 +623,11 @@ main(void)
 	    TEST(a_new_partition_is_led_by_its_first_live_replica),
 	    TEST(a_new_partition_without_live_replicas_waits_for_one),
 	    TEST(a_dead_leader_is_followed_by_the_next_in_the_isr),
+	    TEST(a_broker_that_was_gone_unseen_leads_no_more_and_leaves_the_isr),
+	    TEST(a_broker_that_was_gone_unseen_leads_again_where_nobody_else_can),
+	    TEST(a_leader_changes_its_isr_without_a_new_epoch),
+	    TEST(a_wish_that_is_out_of_date_or_ineligible_is_refused),
+	    TEST(a_broker_that_shuts_down_hands_its_leaderships_over),
 	    TEST(a_dead_follower_leaves_the_isr),
 	    TEST(the_last_isr_member_keeps_its_place_when_it_dies),
 	    TEST(a_replica_outside_the_isr_leads_only_where_it_is_allowed),

@@ -1,0 +1,259 @@
+#include "replica/isr.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static struct isr_follower *
+find(const struct isr *isr, int32_t broker_id)
+{
+	for (int32_t i = 0; i < isr->follower_count; i++)
+		if (isr->followers[i].broker_id == broker_id)
+			return &isr->followers[i];
+	return NULL;
+}
+
+static bool
+contains(const int32_t *ids, int32_t count, int32_t id)
+{
+	for (int32_t i = 0; i < count; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+void
+isr_fini(struct isr *isr)
+{
+	free(isr->followers);
+	*isr = (struct isr){.proposal_epoch = isr->proposal_epoch + 1};
+}
+
+void
+isr_resign(struct isr *isr)
+{
+	isr_fini(isr);
+}
+
+/* ---- leading ---- */
+
+/* What a follower begins a leader epoch with. */
+static void
+begin_epoch(struct isr_follower *f, bool new_leader, int64_t leader_end, int64_t now_ms)
+{
+	f->last_caught_up_ms = f->in_isr ? now_ms : 0;
+	if (new_leader) {
+		f->log_end_offset = f->log_start_offset = ISR_UNKNOWN_OFFSET;
+		f->last_fetch_leader_end = ISR_UNKNOWN_OFFSET;
+		f->last_fetch_ms = 0;
+	} else {
+		f->last_fetch_leader_end = leader_end;
+		f->last_fetch_ms = f->in_isr ? now_ms : 0;
+	}
+}
+
+int
+isr_lead(struct isr *isr, int32_t leader_id, const int32_t *replicas, int32_t replica_count,
+	 const int32_t *members, int32_t member_count, bool new_leader, bool new_epoch,
+	 int64_t leader_end, int64_t now_ms)
+{
+	struct isr_follower *followers = calloc((size_t)replica_count + 1, sizeof(*followers));
+	int32_t count = 0;
+
+	if (followers == NULL)
+		return -ENOMEM;
+	for (int32_t i = 0; i < replica_count; i++) {
+		struct isr_follower *f = &followers[count], *known = find(isr, replicas[i]);
+
+		if (replicas[i] == leader_id)
+			continue;
+		if (known != NULL)
+			*f = *known;
+		f->broker_id = replicas[i];
+		f->in_isr = contains(members, member_count, replicas[i]);
+		f->in_proposal = false;
+		if (new_epoch || known == NULL)
+			begin_epoch(f, new_leader || known == NULL, leader_end, now_ms);
+		count++;
+	}
+	free(isr->followers);
+	isr->followers = followers;
+	isr->follower_count = count;
+	isr->change = ISR_STABLE;
+	isr->proposal_epoch++;
+	return 0;
+}
+
+bool
+isr_fetched(struct isr *isr, int32_t broker_id, int64_t offset, int64_t log_start_offset,
+	    int64_t leader_end, int64_t now_ms)
+{
+	struct isr_follower *f = find(isr, broker_id);
+	int64_t caught_up_ms;
+
+	if (f == NULL)
+		return false;
+	caught_up_ms = offset >= leader_end                 ? now_ms
+		       : offset >= f->last_fetch_leader_end ? f->last_fetch_ms
+							    : f->last_caught_up_ms;
+	if (caught_up_ms > f->last_caught_up_ms)
+		f->last_caught_up_ms = caught_up_ms;
+	f->log_end_offset = offset;
+	f->log_start_offset = log_start_offset;
+	if (leader_end > f->last_fetch_leader_end)
+		f->last_fetch_leader_end = leader_end;
+	f->last_fetch_ms = now_ms;
+	return true;
+}
+
+/* ---- looking ---- */
+
+/* Whom the controller may have committed by now: an expansion counts, a shrink does not yet. */
+static bool
+in_maximal(const struct isr *isr, const struct isr_follower *f)
+{
+	return f->in_isr || (isr->change == ISR_EXPANDING && f->in_proposal);
+}
+
+int32_t
+isr_size(const struct isr *isr)
+{
+	int32_t size = 1;
+
+	for (int32_t i = 0; i < isr->follower_count; i++)
+		size += isr->followers[i].in_isr;
+	return size;
+}
+
+int32_t
+isr_maximal_size(const struct isr *isr)
+{
+	int32_t size = 1;
+
+	for (int32_t i = 0; i < isr->follower_count; i++)
+		size += in_maximal(isr, &isr->followers[i]);
+	return size;
+}
+
+bool
+isr_has(const struct isr *isr, int32_t broker_id)
+{
+	const struct isr_follower *f = find(isr, broker_id);
+
+	return f != NULL && f->in_isr;
+}
+
+static bool
+is_caught_up(const struct isr_follower *f, int64_t leader_end, int64_t lag_max_ms, int64_t now_ms)
+{
+	return f->log_end_offset == leader_end || now_ms - f->last_caught_up_ms <= lag_max_ms;
+}
+
+int64_t
+isr_high_watermark(const struct isr *isr, int64_t leader_end, int64_t lag_max_ms, int64_t now_ms,
+		   isr_alive_fn *alive, void *arg)
+{
+	int64_t high_watermark = leader_end;
+
+	for (int32_t i = 0; i < isr->follower_count; i++) {
+		const struct isr_follower *f = &isr->followers[i];
+
+		/* One that is about to join is waited for, or it never could. */
+		if (f->log_end_offset < high_watermark &&
+		    (in_maximal(isr, f) ||
+		     (is_caught_up(f, leader_end, lag_max_ms, now_ms) && alive(arg, f->broker_id))))
+			high_watermark = f->log_end_offset;
+	}
+	return high_watermark;
+}
+
+int64_t
+isr_low_watermark(const struct isr *isr, int64_t leader_start, isr_alive_fn *alive, void *arg)
+{
+	int64_t low_watermark = leader_start;
+
+	for (int32_t i = 0; i < isr->follower_count; i++) {
+		const struct isr_follower *f = &isr->followers[i];
+
+		if (f->log_start_offset < low_watermark && alive(arg, f->broker_id))
+			low_watermark = f->log_start_offset;
+	}
+	return low_watermark;
+}
+
+int32_t
+isr_members(const struct isr *isr, int32_t leader_id, bool proposed, int32_t *ret_members)
+{
+	int32_t count = 0;
+
+	ret_members[count++] = leader_id;
+	for (int32_t i = 0; i < isr->follower_count; i++) {
+		const struct isr_follower *f = &isr->followers[i];
+
+		if (proposed && isr->change != ISR_STABLE ? f->in_proposal : f->in_isr)
+			ret_members[count++] = f->broker_id;
+	}
+	return count;
+}
+
+/* ---- proposals ---- */
+
+static void
+begin_proposal(struct isr *isr, enum isr_change change)
+{
+	isr->change = change;
+	isr->proposal_epoch++;
+	for (int32_t i = 0; i < isr->follower_count; i++)
+		isr->followers[i].in_proposal = isr->followers[i].in_isr;
+}
+
+bool
+isr_propose_expansion(struct isr *isr, int32_t broker_id, int64_t high_watermark,
+		      int64_t epoch_start_offset, isr_alive_fn *alive, void *arg)
+{
+	struct isr_follower *f = find(isr, broker_id);
+
+	if (isr->change != ISR_STABLE || f == NULL || f->in_isr ||
+	    f->log_end_offset < high_watermark || f->log_end_offset < epoch_start_offset ||
+	    !alive(arg, broker_id))
+		return false;
+	begin_proposal(isr, ISR_EXPANDING);
+	f->in_proposal = true;
+	return true;
+}
+
+bool
+isr_propose_shrink(struct isr *isr, int64_t leader_end, int64_t lag_max_ms, int64_t now_ms)
+{
+	int32_t behind = 0;
+
+	if (isr->change != ISR_STABLE)
+		return false;
+	for (int32_t i = 0; i < isr->follower_count; i++)
+		behind += isr->followers[i].in_isr &&
+			  !is_caught_up(&isr->followers[i], leader_end, lag_max_ms, now_ms);
+	if (behind == 0)
+		return false;
+	begin_proposal(isr, ISR_SHRINKING);
+	for (int32_t i = 0; i < isr->follower_count; i++)
+		if (!is_caught_up(&isr->followers[i], leader_end, lag_max_ms, now_ms))
+			isr->followers[i].in_proposal = false;
+	return true;
+}
+
+void
+isr_commit(struct isr *isr, const int32_t *members, int32_t member_count)
+{
+	for (int32_t i = 0; i < isr->follower_count; i++) {
+		isr->followers[i].in_isr =
+		    contains(members, member_count, isr->followers[i].broker_id);
+		isr->followers[i].in_proposal = false;
+	}
+	isr->change = ISR_STABLE;
+}
+
+void
+isr_revert(struct isr *isr)
+{
+	isr->change = ISR_STABLE;
+}

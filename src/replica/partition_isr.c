@@ -1,0 +1,223 @@
+/*
+ * A leader and its followers: the high watermark, and proposals for the ISR from their making to
+ * the controller's answer. What is decided is in isr.h; here it meets the log and the lock.
+ *
+ * Kafka: Partition.maybeIncrementLeaderHW, maybeExpandIsr, maybeShrinkIsr, submitAlterPartition.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/diag.h"
+#include "base/metrics.h"
+#include "replica/partition_state.h"
+#include "wire/kerr.h"
+
+/* ---- the high watermark, under the lock ---- */
+
+static void
+wake_reached(struct partition *p)
+{
+	int64_t high_watermark = log_high_watermark(p->log);
+
+	for (struct partition_waiter *w = p->waiters[PARTITION_WAIT_ACKS]; w != NULL; w = w->next)
+		if (w->offset <= high_watermark)
+			w->wake(w, 0);
+}
+
+int32_t
+partition_effective_min_isr(const struct partition *p)
+{
+	return p->min_insync_replicas < p->replica_count ? p->min_insync_replicas
+							 : p->replica_count;
+}
+
+static bool
+is_alive(void *arg, int32_t broker_id)
+{
+	const struct partition *p = arg;
+	bool alive = metadata_broker(metadata_read(p->context->metadata), broker_id) != NULL;
+
+	metadata_done(p->context->metadata);
+	return alive;
+}
+
+static int64_t
+lag_max_ms(const struct partition *p)
+{
+	return conf_store_get(p->context->conf)->replica_lag_time_max_ms;
+}
+
+bool
+partition_isr_suffices(const struct partition *p)
+{
+	return isr_size(&p->isr) >= partition_effective_min_isr(p);
+}
+
+void
+partition_advance_high_watermark(struct partition *p)
+{
+	int64_t bytes = p->unannounced_bytes, target;
+
+	if (!partition_leads(p) || !partition_isr_suffices(p))
+		return;
+	target = log_end_offset(p->log);
+	if (p->isr.follower_count > 0)
+		target = isr_high_watermark(&p->isr, target, lag_max_ms(p),
+					    env_monotonic_ms(p->context->env), is_alive, p);
+	if (!log_advance_high_watermark(p->log, target))
+		return;
+	p->unannounced_bytes = 0;
+	wake_reached(p);
+	partition_wake_all(p, PARTITION_WAIT_DATA, bytes);
+}
+
+int
+partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t offset,
+			   int64_t log_start_offset, int64_t leader_end)
+{
+	int st = 0;
+
+	lock_acquire(&p->lock);
+	if (!partition_leads(p)) {
+		st = K_NOT_LEADER_OR_FOLLOWER;
+	} else if (!isr_fetched(&p->isr, broker_id, offset, log_start_offset, leader_end,
+				env_monotonic_ms(p->context->env))) {
+		st = K_UNKNOWN_LEADER_EPOCH;
+	} else {
+		if (isr_propose_expansion(&p->isr, broker_id, log_high_watermark(p->log),
+					  p->epoch_start_offset, is_alive, p))
+			p->context->on_proposal(p->context->arg, p);
+		partition_advance_high_watermark(p);
+	}
+	lock_release(&p->lock);
+	return st;
+}
+
+int64_t
+partition_low_watermark(struct partition *p, const struct log *log)
+{
+	int64_t low_watermark;
+
+	lock_acquire(&p->lock);
+	low_watermark = isr_low_watermark(&p->isr, log_start_offset(log), is_alive, p);
+	lock_release(&p->lock);
+	return low_watermark;
+}
+
+/* ---- proposals ---- */
+
+void
+partition_shrink_isr(struct partition *p)
+{
+	lock_acquire(&p->lock);
+	if (partition_leads(p) && isr_propose_shrink(&p->isr, log_end_offset(p->log), lag_max_ms(p),
+						     env_monotonic_ms(p->context->env)))
+		p->context->on_proposal(p->context->arg, p);
+	lock_release(&p->lock);
+}
+
+bool
+partition_proposal(struct partition *p, struct partition_proposal *ret_proposal)
+{
+	bool proposes;
+
+	lock_acquire(&p->lock);
+	proposes = partition_leads(p) && p->isr.change != ISR_STABLE;
+	if (proposes) {
+		*ret_proposal = (struct partition_proposal){
+		    .proposal_epoch = p->isr.proposal_epoch,
+		    .leader_epoch = p->leader_epoch,
+		    .partition_epoch = p->partition_epoch,
+		    .topic_id = p->topic_id,
+		    .members = calloc((size_t)p->isr.follower_count + 1, sizeof(int32_t)),
+		};
+		if (ret_proposal->members == NULL)
+			abort();
+		ret_proposal->member_count =
+		    isr_members(&p->isr, p->context->broker_id, true, ret_proposal->members);
+	}
+	lock_release(&p->lock);
+	return proposes;
+}
+
+/* "1,2,3" of the committed ISR. */
+static const char *
+isr_text(const struct partition *p, char *text, size_t size)
+{
+	int32_t *members = calloc((size_t)p->isr.follower_count + 1, sizeof(*members));
+	size_t at = 0;
+	int32_t count;
+
+	if (members == NULL)
+		abort();
+	count = isr_members(&p->isr, p->context->broker_id, false, members);
+	text[0] = '\0';
+	for (int32_t i = 0; i < count && at < size - 12; i++)
+		at += (size_t)snprintf(text + at, size - at, "%s%d", i == 0 ? "" : ",", members[i]);
+	free(members);
+	return text;
+}
+
+/* Under the lock. */
+static void
+commit(struct partition *p, const struct partition_committed *committed)
+{
+	bool shrinks = p->isr.change == ISR_SHRINKING;
+	char before[128], after[128];
+
+	isr_text(p, before, sizeof(before));
+	isr_commit(&p->isr, committed->isr, committed->isr_count);
+	p->partition_epoch = committed->partition_epoch;
+	diag_log(shrinks ? DIAG_WARN : DIAG_INFO, DIAG_REPLICA,
+		 shrinks ? "isr shrunk" : "isr expanded",
+		 "partition=%s-%d from=%s to=%s partition_epoch=%d", p->topic, p->number, before,
+		 isr_text(p, after, sizeof(after)), p->partition_epoch);
+	metric_add(metrics_get(shrinks ? METRIC_ISR_SHRINKS : METRIC_ISR_EXPANDS, ""), 1);
+	partition_advance_high_watermark(p);
+}
+
+/* Under the lock. Returns true when the proposal is to be sent again. */
+static bool
+refused(struct partition *p, int error)
+{
+	switch (error) {
+	case K_OPERATION_NOT_ATTEMPTED:
+	case K_INELIGIBLE_REPLICA:
+		isr_revert(&p->isr);
+		return false;
+	case K_UNKNOWN_TOPIC_OR_PARTITION:
+	case K_UNKNOWN_TOPIC_ID:
+	case K_FENCED_LEADER_EPOCH:
+	case K_INVALID_UPDATE_VERSION:
+	case K_INVALID_REQUEST:
+	case K_NEW_LEADER_ELECTED:
+		/* The controller knows better, and is about to say so by LeaderAndIsr. */
+		return false;
+	default:
+		return true;
+	}
+}
+
+bool
+partition_proposal_answered(struct partition *p, int32_t proposal_epoch, int error,
+			    const struct partition_committed *committed)
+{
+	bool again = false;
+
+	lock_acquire(&p->lock);
+	if (!partition_leads(p) || p->isr.change == ISR_STABLE ||
+	    p->isr.proposal_epoch != proposal_epoch) {
+		/* LeaderAndIsr came first. */
+	} else if (error != 0) {
+		diag_info(DIAG_REPLICA, "the controller did not commit an isr",
+			  "partition=%s-%d error=%s", p->topic, p->number,
+			  kerr_name(kerr_of(error)));
+		again = refused(p, error);
+	} else if (committed->leader_epoch == p->leader_epoch &&
+		   committed->partition_epoch >= p->partition_epoch) {
+		commit(p, committed);
+	}
+	lock_release(&p->lock);
+	return again;
+}

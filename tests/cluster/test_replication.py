@@ -1,0 +1,191 @@
+"""Three brokers behind one ensemble: records survive the loss of any one of them."""
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from conftest import Cluster, wait_until
+
+
+@pytest.fixture
+def three(tmp_path, zookeeper):
+    c = Cluster(tmp_path, 3, zookeeper=zookeeper, chroot=f"/{tmp_path.name}", config={
+        "default.replication.factor": 3, "offsets.topic.num.partitions": 3,
+        "min.insync.replicas": 2, "group.initial.rebalance.delay.ms": 0,
+        "replica.lag.time.max.ms": 5000, "zookeeper.session.timeout.ms": 2000}).start()
+    yield c
+    for broker in c.brokers:
+        if broker.process is not None and broker.process.running():
+            broker.process.send(signal.SIGCONT)
+            broker.process.stop(signal.SIGKILL)
+
+
+def admin(cluster):
+    return AdminClient({"bootstrap.servers": cluster.bootstrap})
+
+
+def make_topic(cluster, name="t", partitions=3, replicas=3):
+    client = admin(cluster)
+    client.create_topics([NewTopic(name, partitions, replicas)])[name].result(30)
+    wait_until(lambda: all(len(p.isrs) == replicas for p in described(cluster, name).values()),
+               "all replicas are in sync")
+    return name
+
+
+def described(cluster, topic):
+    return admin(cluster).list_topics(topic, timeout=10).topics[topic].partitions
+
+
+def described_by(cluster, absent, topic):
+    """As the brokers other than `absent` say."""
+    others = ",".join(b.bootstrap for b in cluster.brokers if b is not absent)
+    client = AdminClient({"bootstrap.servers": others})
+    return client.list_topics(topic, timeout=10).topics[topic].partitions
+
+
+def isr_is(cluster, topic, ids):
+    return all(set(p.isrs) == set(ids) for p in described(cluster, topic).values())
+
+
+class Load:
+    """An idempotent producer with acks=all on a thread; what was acknowledged."""
+
+    def __init__(self, cluster, topic):
+        self.producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all",
+                                  "enable.idempotence": True, "linger.ms": 5,
+                                  "message.timeout.ms": 120000})
+        self.topic, self.next, self.acked, self.failed = topic, 0, {}, []
+        self.running = True
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def on_delivery(self, error, message):
+        if error is not None:
+            self.failed.append(str(error))
+        else:
+            self.acked[int(message.value())] = (message.partition(), message.offset())
+
+    def run(self):
+        while self.running:
+            if len(self.producer) < 1000:
+                self.producer.produce(self.topic, key=str(self.next % 7), value=str(self.next),
+                                      on_delivery=self.on_delivery)
+                self.next += 1
+            self.producer.poll(0 if len(self.producer) < 1000 else 0.01)
+
+    def wait_acked(self, more):
+        goal = len(self.acked) + more
+        wait_until(lambda: len(self.acked) >= goal or self.failed, f"{more} more acknowledged", 60)
+
+    def stop(self):
+        self.running = False
+        self.thread.join(30)
+        assert self.producer.flush(60) == 0
+        assert self.failed == []
+
+
+def consume_all(cluster, topic):
+    """{partition: values in order}, from the beginning to the end."""
+    consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "none",
+                         "enable.auto.commit": False, "auto.offset.reset": "earliest"})
+    got = {}
+    for number in described(cluster, topic):
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)
+        got[number] = []
+        consumer.assign([TopicPartition(topic, number, low)])
+        while len(got[number]) < high - low:
+            message = consumer.poll(30)
+            assert message is not None and message.error() is None, message and message.error()
+            got[number].append(int(message.value()))
+    consumer.unassign()
+    return got
+
+
+def check_once_and_in_order(load, got):
+    """Each acknowledged record is there once; those of one key are in the order of sending."""
+    everything = [v for values in got.values() for v in values]
+    assert len(everything) == len(set(everything)), "a record is there twice"
+    assert set(load.acked) <= set(everything), "an acknowledged record is lost"
+    for values in got.values():
+        for key in range(7):
+            of_key = [v for v in values if v % 7 == key]
+            assert of_key == sorted(of_key), f"records of key {key} are out of order"
+
+
+def segments(broker, topic, partition):
+    path = Path(broker.data) / f"{topic}-{partition}"
+    return {f.name: f.read_bytes() for f in sorted(path.glob("*.log"))}
+
+
+def assert_replicas_identical(cluster, topic):
+    for number in described(cluster, topic):
+        wait_until(lambda: len({tuple(segments(b, topic, number).items())
+                                for b in cluster.brokers}) == 1,
+                   f"the replicas of {topic}-{number} are the same, byte for byte")
+
+
+def test_followers_have_what_the_leader_has(three):
+    topic = make_topic(three)
+    load = Load(three, topic)
+    load.wait_acked(5000)
+    load.stop()
+    check_once_and_in_order(load, consume_all(three, topic))
+    assert_replicas_identical(three, topic)
+    assert [b.errors() for b in three.brokers] == [[], [], []]
+
+
+def test_acked_records_survive_a_killed_leader(three):
+    topic = make_topic(three)
+    load = Load(three, topic)
+    load.wait_acked(1000)
+    victim = next(b for b in three.brokers if b.id == described(three, topic)[0].leader)
+    victim.kill()
+    load.wait_acked(3000)
+    wait_until(lambda: isr_is(three, topic, {b.id for b in three.brokers} - {victim.id}),
+               "the dead broker has left the ISR")
+    victim.start()
+    wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "it is in sync again")
+    load.wait_acked(1000)
+    load.stop()
+    check_once_and_in_order(load, consume_all(three, topic))
+    assert_replicas_identical(three, topic)
+
+
+def test_a_broker_that_stops_hands_its_leaderships_over_first(three):
+    topic = make_topic(three, partitions=6)
+    load = Load(three, topic)
+    load.wait_acked(500)
+    for broker in three.brokers:
+        broker.stop()
+        # Metadata follows at once; without the hand-over it would be a session's end later.
+        wait_until(lambda: not {broker.id, -1} & {
+            p.leader for p in described_by(three, broker, topic).values()}, "all have leaders", 1.5)
+        assert "leaderships have moved to other brokers" in broker.log()
+        load.wait_acked(500)
+        broker.start()
+        wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "it is in sync again")
+    load.stop()
+    check_once_and_in_order(load, consume_all(three, topic))
+    assert_replicas_identical(three, topic)
+    assert [b.errors() for b in three.brokers] == [[], [], []]
+
+
+def test_a_follower_that_stands_still_leaves_the_isr_and_comes_back(three):
+    topic = make_topic(three, partitions=1)
+    load = Load(three, topic)
+    load.wait_acked(500)
+    leader = described(three, topic)[0].leader
+    follower = next(b for b in three.brokers if b.id != leader)
+    # Shorter than its session: only the leader notices.
+    follower.process.send(signal.SIGSTOP)
+    wait_until(lambda: follower.id not in described_by(three, follower, topic)[0].isrs,
+               "the ISR has shrunk")
+    load.wait_acked(500)
+    follower.process.send(signal.SIGCONT)
+    wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "it is in sync again")
+    load.stop()
+    check_once_and_in_order(load, consume_all(three, topic))
+    assert_replicas_identical(three, topic)

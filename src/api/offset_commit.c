@@ -50,21 +50,32 @@ check_partition(struct api_call *call, struct str topic,
 		   : 0;
 }
 
+/* When a commit of versions 2 to 4 expires; -1: by the group's rules. */
+static int64_t
+expiry_of(const struct api_call *call, int64_t now_ms, int64_t retention_ms)
+{
+	int64_t at_ms;
+
+	if (api_version(call) < 2 || api_version(call) > 4 || retention_ms == -1)
+		return -1;
+	if (__builtin_add_overflow(now_ms, retention_ms, &at_ms))
+		return INT64_MAX;
+	return at_ms < 0 ? 0 : at_ms;
+}
+
 static void
 fill_committed(struct api_call *call, const struct commit_state *state,
 	       const struct offset_commit_request_partition *p, struct committed_offset *ret)
 {
 	int64_t now_ms = env_now_ms(call->api->settings.env);
-	int64_t retention_ms = state->req->retention_time_ms;
 	bool has_timestamp = api_version(call) == 1 && p->commit_timestamp != -1;
-	bool has_expiry = api_version(call) >= 2 && api_version(call) <= 4 && retention_ms != -1;
 
 	*ret = (struct committed_offset){
 	    .offset = p->committed_offset,
 	    .leader_epoch = p->committed_leader_epoch,
 	    .metadata = p->committed_metadata.data == NULL ? str_of("") : p->committed_metadata,
 	    .commit_timestamp_ms = has_timestamp ? p->commit_timestamp : now_ms,
-	    .expire_timestamp_ms = has_expiry ? now_ms + retention_ms : -1,
+	    .expire_timestamp_ms = expiry_of(call, now_ms, state->req->retention_time_ms),
 	};
 }
 

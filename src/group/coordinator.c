@@ -124,6 +124,7 @@ shard_add(struct group_shard *shard, struct group *group)
 
 	sg->shard = shard;
 	sg->group = group;
+	sg->serial = ++shard->last_serial;
 	timer_init(&sg->timer, on_group_timer, sg);
 	if (map_put_text(&shard->groups, group_id(group), sg, NULL) != 0)
 		abort();
@@ -355,10 +356,12 @@ int
 coordinator_enter(struct group_coordinator *gc, struct str group_id, struct group_shard **ret_shard,
 		  struct shard_group **ret_group)
 {
-	struct group_shard *shard =
-	    coordinator_shard(gc, group_coordinator_partition(gc, group_id), false);
+	struct group_shard *shard;
 	int st;
 
+	if (has_nul(group_id))
+		return K_INVALID_GROUP_ID;
+	shard = coordinator_shard(gc, group_coordinator_partition(gc, group_id), false);
 	if (shard == NULL)
 		return K_NOT_COORDINATOR;
 	lock_acquire(&shard->lock);
@@ -516,8 +519,8 @@ commit_done(struct offsets_write *write, int st)
 	struct group_coordinator *gc = write->shard->gc;
 	struct group_wait *wait = write->wait;
 
-	end_commit(shard_find(write->shard, str_of(write->group_id)), write->offsets,
-		   write->offset_count, write->batch_offset, st);
+	end_commit(write_group(write), write->offsets, write->offset_count, write->batch_offset,
+		   st);
 	finish_commit(gc, wait, write->started_us, st);
 }
 
@@ -534,6 +537,7 @@ store_offsets(struct shard_group *sg, struct offset_to_commit *offsets, int32_t 
 	    .offset_count = count,
 	    .wait = wait,
 	    .group_id = (char *)(uintptr_t)group_id(sg->group), /* copied if it is kept */
+	    .group_serial = sg->serial,
 	    .started_us = env_monotonic_us(gc->settings.env),
 	};
 	int64_t now_ms = env_now_ms(gc->settings.env), batch_offset = -1;

@@ -20,6 +20,7 @@ struct group_shard {
 	enum shard_state state;
 	uint64_t load_id;  /* of the load that counts: an older one is of no use any more */
 	struct map groups; /* id -> struct shard_group */
+	uint64_t last_serial;
 	struct timers timers;
 	struct offsets_write *writes; /* that wait for the log's acknowledgement */
 	int64_t wake_at_ms;           /* when the reactor has been asked to look */
@@ -30,6 +31,7 @@ struct group_shard {
 struct shard_group {
 	struct group_shard *shard;
 	struct group *group;
+	uint64_t serial;    /* in the shard: a later group of the same id has another */
 	struct timer timer; /* the group's next deadline, in the shard's */
 };
 
@@ -63,7 +65,7 @@ struct group_shard *coordinator_shard(struct group_coordinator *gc, int32_t part
 void coordinator_submit(struct group_coordinator *gc, mailbox_fn *fn, void *arg);
 /*
  * The group's shard, locked when 0 is returned; ret_group is NULL when there is no such group.
- * K_COORDINATOR_LOAD_IN_PROGRESS, K_NOT_COORDINATOR.
+ * K_COORDINATOR_LOAD_IN_PROGRESS, K_NOT_COORDINATOR; K_INVALID_GROUP_ID for one with a NUL in it.
  */
 MUST_CHECK int coordinator_enter(struct group_coordinator *gc, struct str group_id,
 				 struct group_shard **ret_shard, struct shard_group **ret_group);
@@ -101,6 +103,7 @@ struct offsets_write {
 	/* Under the shard's lock, with the status as the log gave it; the write is freed after. */
 	void (*done)(struct offsets_write *write, int st);
 	char *group_id;
+	uint64_t group_serial;
 	uint64_t store_id;                /* of a group's record */
 	struct offset_to_commit *offsets; /* of a commit */
 	int32_t offset_count;
@@ -123,6 +126,8 @@ void shard_init_builder(struct group_shard *shard, struct record_batch_builder *
  */
 MUST_CHECK int shard_append(struct group_shard *shard, struct record_batch_builder *b,
 			    const struct offsets_write *write, int64_t *ret_batch_offset);
+/* The group that the write is of, unless it is gone. With the shard's lock. */
+struct shard_group *write_group(const struct offsets_write *write);
 /* Writes the group's record; group_stored() is called now (with fx) or later. */
 void shard_store_group(struct shard_group *sg, uint64_t store_id, struct group_effects *fx);
 /* Ends all writes that wait. On the reactor's thread. */

@@ -270,10 +270,18 @@ store_error(int st)
 	return coordinator_store_error(st, K_UNKNOWN_SERVER_ERROR);
 }
 
+struct shard_group *
+write_group(const struct offsets_write *write)
+{
+	struct shard_group *sg = shard_find(write->shard, str_of(write->group_id));
+
+	return sg != NULL && sg->serial == write->group_serial ? sg : NULL;
+}
+
 static void
 store_done(struct offsets_write *write, int st)
 {
-	struct shard_group *sg = shard_find(write->shard, str_of(write->group_id));
+	struct shard_group *sg = write_group(write);
 	struct group_effects fx;
 
 	if (sg == NULL)
@@ -291,7 +299,8 @@ shard_store_group(struct shard_group *sg, uint64_t store_id, struct group_effect
 	struct group_coordinator *gc = shard->gc;
 	struct offsets_write write = {.done = store_done,
 				      .store_id = store_id,
-				      .group_id = (char *)(uintptr_t)group_id(sg->group)};
+				      .group_id = (char *)(uintptr_t)group_id(sg->group),
+				      .group_serial = sg->serial};
 	struct group_metadata_value value;
 	struct record_batch_builder b;
 	int64_t batch_offset;

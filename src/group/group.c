@@ -171,8 +171,8 @@ group_store_add(struct group *g, enum store_kind kind)
 	store->id = ++g->last_store_id;
 	store->kind = kind;
 	store->generation = g->generation;
-	store->next = g->stores;
-	g->stores = store;
+	*g->last_store = store;
+	g->last_store = &store->next;
 	group_effect_add(g->fx, GROUP_EFFECT_STORE)->store_id = store->id;
 	return store;
 }
@@ -223,6 +223,8 @@ group_stored(struct group *g, uint64_t store_id, int error, struct group_now now
 	if (store == NULL)
 		return; /* the group was unloaded meanwhile */
 	*link = store->next;
+	if (store->next == NULL)
+		g->last_store = link;
 	g->now = now;
 	g->fx = fx;
 	switch (store->kind) {
@@ -270,6 +272,7 @@ group_new(const char *id, const struct group_settings *settings, struct group_no
 
 	g->id = must_copy_text(str_of(id));
 	g->settings = settings;
+	g->last_store = &g->stores;
 	g->state = GROUP_EMPTY;
 	g->state_timestamp_ms = now.wall_ms;
 	timers_init(&g->timers);
@@ -333,10 +336,11 @@ restore_member(struct group *g, const struct member_metadata *from,
 	};
 	struct group_member *m;
 
-	if (group_find_member(g, from->member_id) != NULL ||
+	if (has_nul(from->member_id) || has_nul(from->group_instance_id) ||
+	    group_find_member(g, from->member_id) != NULL ||
 	    (from->group_instance_id.data != NULL &&
 	     group_find_static(g, from->group_instance_id) != NULL))
-		return; /* a record that names one twice */
+		return; /* a record that names one twice, or by no name */
 	m = group_add_member(g, from->member_id.data, &join);
 	m->assignment = must_copy_bytes(from->assignment);
 }
@@ -345,7 +349,7 @@ void
 group_restore(struct group *g, const struct group_metadata_value *value)
 {
 	assert(g->state == GROUP_EMPTY && g->first == NULL);
-	g->generation = value->generation;
+	g->generation = value->generation > 0 ? value->generation : 0;
 	g->state_timestamp_ms = value->current_state_timestamp;
 	if (value->protocol_type.len > 0) {
 		free(g->protocol_type);
@@ -441,7 +445,7 @@ has_expired(void *arg, struct str topic, const struct committed_offset *committe
 {
 	const struct expiry *expiry = arg;
 	const struct group *g = expiry->group;
-	int64_t since = committed->commit_timestamp_ms;
+	int64_t since = committed->commit_timestamp_ms, age_ms;
 
 	if (g->protocol_type != NULL && g->state == GROUP_EMPTY) {
 		if (g->state_timestamp_ms >= 0)
@@ -450,9 +454,11 @@ has_expired(void *arg, struct str topic, const struct committed_offset *committe
 		if (g->state != GROUP_STABLE || group_subscribes(g, topic))
 			return false;
 	}
-	return committed->expire_timestamp_ms >= 0
-		   ? expiry->now_ms >= committed->expire_timestamp_ms
-		   : expiry->now_ms - since >= expiry->retention_ms;
+	if (committed->expire_timestamp_ms >= 0)
+		return expiry->now_ms >= committed->expire_timestamp_ms;
+	if (__builtin_sub_overflow(expiry->now_ms, since, &age_ms))
+		return true; /* a client's timestamp, long before all time */
+	return age_ms >= expiry->retention_ms;
 }
 
 bool

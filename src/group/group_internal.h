@@ -79,8 +79,9 @@ struct group {
 	struct map subscribed; /* topic -> itself; valid when has_subscribed */
 	bool has_subscribed;   /* the members' topics are known */
 	struct group_offsets offsets;
-	struct group_store *stores;
+	struct group_store *stores, **last_store; /* in the order in which they were sent */
 	uint64_t last_store_id;
+	int32_t assigned_generation; /* the last one whose leader has sent its assignment */
 
 	/* While an event is handled. */
 	struct group_now now;

@@ -15,6 +15,9 @@
 #include "group/group_memory.h"
 #include "wire/kerr.h"
 
+/* Between two looks whether one of the static members that are left has come. */
+#define NOBODY_JOINED_MIN_MS 1000
+
 /* How long a brand-new member may wait in a join phase before it is taken for dead. */
 #define NEW_MEMBER_JOIN_TIMEOUT_MS (5 * 60 * 1000)
 
@@ -174,6 +177,8 @@ answer_joined(struct group *g, struct group_member *m)
 static void
 complete_join(struct group *g)
 {
+	int32_t timeout_ms;
+
 	timers_cancel(&g->timers, &g->join_timer);
 	remove_absent_members(g);
 	if (g->first != NULL && !elect_joined_leader(g)) {
@@ -182,11 +187,13 @@ complete_join(struct group *g)
 			  "group=%s generation=%d members=%zu", g->id, g->generation,
 			  g->members.count);
 		g->join_phase = JOIN_ALL;
-		timers_arm(&g->timers, &g->join_timer,
-			   g->now.monotonic_ms + group_rebalance_timeout_ms(g));
+		timeout_ms = group_rebalance_timeout_ms(g);
+		if (timeout_ms < NOBODY_JOINED_MIN_MS)
+			timeout_ms = NOBODY_JOINED_MIN_MS;
+		timers_arm(&g->timers, &g->join_timer, g->now.monotonic_ms + timeout_ms);
 		return;
 	}
-	g->generation++;
+	g->generation = g->generation == INT32_MAX ? 1 : g->generation + 1;
 	g->new_member_added = false;
 	free(g->protocol_name);
 	g->protocol_name =
@@ -274,7 +281,10 @@ static void
 refuse_for_size(struct group *g, const struct group_join *join)
 {
 	struct group_member *m = group_find_member(g, join->member_id);
+	struct pending_member *p = group_find_pending(g, join->member_id);
 
+	if (p != NULL) /* it will not come: nobody need wait for it */
+		group_remove_pending(g, p);
 	if (m != NULL) {
 		/* Only in PreparingRebalance, and it does not wait: it has no place to come back
 		 * to. */
@@ -448,6 +458,18 @@ join_known(struct group *g, const struct group_join *join)
 	}
 }
 
+/* What we keep as C strings. */
+static bool
+has_plain_names(const struct group_join *join)
+{
+	bool plain = !has_nul(join->member_id) && !has_nul(join->instance_id) &&
+		     !has_nul(join->protocol_type);
+
+	for (int32_t i = 0; plain && i < join->protocol_count; i++)
+		plain = !has_nul(join->protocols[i].name);
+	return plain;
+}
+
 void
 group_join(struct group *g, const struct group_join *join, struct group_now now,
 	   struct group_effects *fx)
@@ -455,7 +477,9 @@ group_join(struct group *g, const struct group_join *join, struct group_now now,
 	assert(join->waiter != NULL);
 	g->now = now;
 	g->fx = fx;
-	if (!has_room_for(g, join->member_id))
+	if (!has_plain_names(join))
+		group_refuse_join(g, join->waiter, str_of(""), K_INVALID_REQUEST);
+	else if (!has_room_for(g, join->member_id))
 		refuse_for_size(g, join);
 	else if (join->member_id.len == 0)
 		join_new(g, join);

@@ -1,5 +1,8 @@
 /*
  * group_memory.h - allocation for the state of groups, which aborts where memory ends.
+ *
+ * What comes over the wire may hold a NUL anywhere. Copies keep it; names by which something is
+ * looked up are C strings, so one that holds a NUL is refused before it gets here.
  */
 #ifndef KLAMM_GROUP_GROUP_MEMORY_H
 #define KLAMM_GROUP_GROUP_MEMORY_H
@@ -18,15 +21,23 @@ must_calloc(size_t count, size_t size)
 	return p;
 }
 
-/* NULL for null text. */
+/* All len bytes and a NUL after them; NULL for null text. */
 static inline char *
 must_copy_text(struct str text)
 {
-	char *copy = NULL;
+	char *copy;
 
-	if (text.data != NULL && (copy = strndup(text.data, text.len)) == NULL)
-		abort();
+	if (text.data == NULL)
+		return NULL;
+	copy = must_calloc(1, text.len + 1);
+	memcpy(copy, text.data, text.len);
 	return copy;
+}
+
+static inline bool
+has_nul(struct str text)
+{
+	return text.len > 0 && memchr(text.data, '\0', text.len) != NULL;
 }
 
 /* An owned copy of bytes, NULL and 0 for none. */

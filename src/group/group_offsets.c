@@ -12,8 +12,8 @@
 
 struct offsets_entry {
 	int32_t partition;
-	int32_t pending;     /* plain commits on their way */
-	int32_t pending_txn; /* producers with an open transaction */
+	int32_t pending;         /* plain commits on their way */
+	struct txn_offset *txns; /* of producers with an open transaction */
 	bool is_committed;
 	struct committed_offset committed; /* metadata owned, see take_metadata() */
 };
@@ -23,16 +23,20 @@ struct offsets_topic {
 	int32_t count, cap;
 };
 
-/* One offset of an open transaction. */
+/* One offset of an open transaction: in its producer's map and in its partition's list. */
 struct txn_offset {
-	struct txn_offset *next;
-	char *topic;
-	int32_t partition;
+	struct txn_offset *next, *prev; /* prev NULL: the first of the partition's */
+	struct offsets_producer *producer;
+	struct str topic; /* owned */
+	struct txn_key {
+		const struct offsets_topic *topic;
+		int64_t partition;
+	} key;
 	struct committed_offset committed; /* metadata owned */
 };
 
 struct offsets_producer {
-	struct txn_offset *first;
+	struct map offsets; /* struct txn_key -> struct txn_offset */
 };
 
 /* ---- metadata: the empty one, by far the most frequent, costs nothing ---- */
@@ -126,7 +130,7 @@ drop_entry(struct group_offsets *go, struct str topic, struct offsets_entry *e)
 
 	if (e->is_committed)
 		go->committed_count--;
-	go->pending_count -= (size_t)(e->pending + e->pending_txn);
+	go->pending_count -= (size_t)e->pending;
 	free_metadata(&e->committed);
 	t->count--;
 	memmove(e, e + 1, (size_t)(t->count - at) * sizeof(*t->entries));
@@ -140,7 +144,7 @@ drop_entry(struct group_offsets *go, struct str topic, struct offsets_entry *e)
 static void
 drop_if_unused(struct group_offsets *go, struct str topic, struct offsets_entry *e)
 {
-	if (!e->is_committed && e->pending == 0 && e->pending_txn == 0)
+	if (!e->is_committed && e->pending == 0 && e->txns == NULL)
 		drop_entry(go, topic, e);
 }
 
@@ -177,10 +181,14 @@ group_offsets_end(struct group_offsets *go, struct str topic, int32_t partition,
 {
 	struct offsets_entry *e = find_entry(go, topic, partition);
 
-	if (e == NULL || e->pending == 0) /* its topic was deleted meanwhile */
+	if (e == NULL) /* its topic was deleted meanwhile */
 		return;
-	e->pending--;
-	go->pending_count--;
+	if (e->pending > 0) {
+		e->pending--;
+		go->pending_count--;
+	} else if (!e->is_committed) {
+		return;
+	}
 	if (committed != NULL)
 		put(go, e, committed);
 	drop_if_unused(go, topic, e);
@@ -196,7 +204,7 @@ group_offsets_look(const struct group_offsets *go, struct str topic, int32_t par
 	if (e == NULL)
 		return;
 	ret_view->is_committed = e->is_committed;
-	ret_view->is_unstable = e->pending > 0 || e->pending_txn > 0;
+	ret_view->is_unstable = e->pending > 0 || e->txns != NULL;
 	ret_view->committed = e->committed;
 }
 
@@ -218,8 +226,30 @@ static void
 free_txn_offset(struct txn_offset *o)
 {
 	free_metadata(&o->committed);
-	free(o->topic);
+	free((char *)(uintptr_t)o->topic.data);
 	free(o);
+}
+
+static void
+link_txn_offset(struct group_offsets *go, struct offsets_entry *e, struct txn_offset *o)
+{
+	o->next = e->txns;
+	if (o->next != NULL)
+		o->next->prev = o;
+	e->txns = o;
+	go->pending_count++;
+}
+
+static void
+unlink_txn_offset(struct group_offsets *go, struct offsets_entry *e, struct txn_offset *o)
+{
+	if (o->next != NULL)
+		o->next->prev = o->prev;
+	if (o->prev != NULL)
+		o->prev->next = o->next;
+	else
+		e->txns = o->next;
+	go->pending_count--;
 }
 
 bool
@@ -233,6 +263,8 @@ group_offsets_txn_put(struct group_offsets *go, int64_t producer_id, struct str 
 		      int32_t partition, const struct committed_offset *committed)
 {
 	struct offsets_producer *p = find_producer(go, producer_id);
+	struct offsets_entry *e = find_or_make(go, topic, partition);
+	struct txn_key key = {find_topic(go, topic), partition};
 	struct txn_offset *o;
 
 	if (p == NULL) {
@@ -240,17 +272,15 @@ group_offsets_txn_put(struct group_offsets *go, int64_t producer_id, struct str 
 		if (map_put(&go->producers, &producer_id, sizeof(producer_id), p, NULL) != 0)
 			abort();
 	}
-	for (o = p->first; o != NULL; o = o->next)
-		if (o->partition == partition && str_equal(str_of(o->topic), topic))
-			break;
+	o = map_get(&p->offsets, &key, sizeof(key));
 	if (o == NULL) {
 		o = must_calloc(1, sizeof(*o));
-		o->topic = must_copy_text(topic);
-		o->partition = partition;
-		o->next = p->first;
-		p->first = o;
-		find_or_make(go, topic, partition)->pending_txn++;
-		go->pending_count++;
+		o->producer = p;
+		o->topic = (struct str){must_copy_text(topic), topic.len};
+		o->key = key;
+		if (map_put(&p->offsets, &key, sizeof(key), o, NULL) != 0)
+			abort();
+		link_txn_offset(go, e, o);
 	} else {
 		free_metadata(&o->committed);
 	}
@@ -262,55 +292,40 @@ void
 group_offsets_txn_end(struct group_offsets *go, int64_t producer_id, bool commit)
 {
 	struct offsets_producer *p = map_remove(&go->producers, &producer_id, sizeof(producer_id));
-	struct txn_offset *next;
+	struct map_iter iter = {0};
+	struct txn_offset *o;
 
-	for (struct txn_offset *o = p == NULL ? NULL : p->first; o != NULL; o = next) {
-		struct offsets_entry *e = find_entry(go, str_of(o->topic), o->partition);
+	if (p == NULL)
+		return;
+	while ((o = map_next(&p->offsets, &iter)) != NULL) {
+		struct offsets_entry *e = find_entry(go, o->topic, (int32_t)o->key.partition);
 
-		next = o->next;
-		if (e != NULL && e->pending_txn > 0) {
-			e->pending_txn--;
-			go->pending_count--;
-			if (commit)
-				put(go, e, &o->committed);
-			drop_if_unused(go, str_of(o->topic), e);
-		}
+		assert(e != NULL); /* it lives while o is in its list */
+		unlink_txn_offset(go, e, o);
+		if (commit)
+			put(go, e, &o->committed);
+		drop_if_unused(go, o->topic, e);
 		free_txn_offset(o);
 	}
+	map_fini(&p->offsets);
 	free(p);
-}
-
-/* What open transactions hold of a partition that goes. */
-static void
-forget_in_transactions(struct group_offsets *go, struct str topic, int32_t partition)
-{
-	struct map_iter iter = {0};
-	struct offsets_producer *p;
-
-	while ((p = map_next(&go->producers, &iter)) != NULL)
-		for (struct txn_offset **link = &p->first; *link != NULL;) {
-			struct txn_offset *o = *link;
-
-			if (o->partition == partition && str_equal(str_of(o->topic), topic)) {
-				*link = o->next;
-				free_txn_offset(o);
-			} else {
-				link = &o->next;
-			}
-		}
 }
 
 bool
 group_offsets_remove(struct group_offsets *go, struct str topic, int32_t partition)
 {
 	struct offsets_entry *e = find_entry(go, topic, partition);
+	struct txn_offset *o;
 	bool was_committed;
 
 	if (e == NULL)
 		return false;
 	was_committed = e->is_committed;
-	if (e->pending_txn > 0)
-		forget_in_transactions(go, topic, partition);
+	while ((o = e->txns) != NULL) {
+		unlink_txn_offset(go, e, o);
+		map_remove(&o->producer->offsets, &o->key, sizeof(o->key));
+		free_txn_offset(o);
+	}
 	drop_entry(go, topic, e);
 	return was_committed;
 }
@@ -326,8 +341,8 @@ group_offsets_each(const struct group_offsets *go, group_offsets_fn *fn, void *a
 	while ((t = map_next(&go->topics, &iter)) != NULL)
 		for (int32_t i = 0; i < t->count; i++) {
 			const struct offsets_entry *e = &t->entries[i];
-			struct offset_view view = {
-			    e->is_committed, e->pending > 0 || e->pending_txn > 0, e->committed};
+			struct offset_view view = {e->is_committed,
+						   e->pending > 0 || e->txns != NULL, e->committed};
 
 			fn(arg, map_iter_key(&iter), e->partition, &view);
 		}
@@ -344,7 +359,7 @@ take_from_topic(struct group_offsets *go, struct str topic, struct offsets_topic
 		struct offsets_entry *e = &t->entries[i];
 		struct offset_view view = {true, false, e->committed};
 
-		if (!e->is_committed || e->pending > 0 || e->pending_txn > 0 ||
+		if (!e->is_committed || e->pending > 0 || e->txns != NULL ||
 		    !pick(pick_arg, topic, &e->committed)) {
 			t->entries[kept++] = *e;
 			continue;
@@ -383,12 +398,12 @@ group_offsets_fini(struct group_offsets *go)
 	struct offsets_topic *t;
 
 	while ((p = map_next(&go->producers, &iter)) != NULL) {
-		while (p->first != NULL) {
-			struct txn_offset *o = p->first;
+		struct map_iter offsets = {0};
+		struct txn_offset *o;
 
-			p->first = o->next;
+		while ((o = map_next(&p->offsets, &offsets)) != NULL)
 			free_txn_offset(o);
-		}
+		map_fini(&p->offsets);
 		free(p);
 	}
 	map_fini(&go->producers);

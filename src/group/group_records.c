@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "group/group_memory.h"
+
 #define OFFSET_KEY_VERSION 1
 #define OFFSET_VALUE_VERSION 3
 #define OFFSET_VALUE_VERSION_WITH_EXPIRY 1
@@ -107,6 +109,8 @@ read_offset(const struct record *record, struct arena *arena, struct group_recor
 
 	if (offset_commit_key_read(&k, record->key, arena, &version) != 0)
 		return false;
+	if (has_nul(k.group))
+		return false;
 	r->kind = GROUP_RECORD_OFFSET;
 	r->group = k.group;
 	r->topic = k.topic;
@@ -132,6 +136,8 @@ read_group(const struct record *record, struct arena *arena, struct group_record
 	int version;
 
 	if (group_metadata_key_read(&k, record->key, arena, &version) != 0)
+		return false;
+	if (has_nul(k.group))
 		return false;
 	r->kind = GROUP_RECORD_GROUP;
 	r->group = k.group;

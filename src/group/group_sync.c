@@ -51,7 +51,8 @@ group_on_sync_timer(struct timer *timer, void *arg)
 		return;
 	for (struct group_member *m = g->first; m != NULL; m = next) {
 		next = m->next;
-		if (!m->pending_sync)
+		/* A static member's new process that waits for its JoinGroup has just come. */
+		if (!m->pending_sync || m->join_waiter != NULL)
 			continue;
 		diag_info(DIAG_GROUP, "a member never asked for its assignment and is out",
 			  "group=%s member=%s", g->id, m->id);
@@ -130,16 +131,6 @@ take_assignments(struct group *g, const struct group_sync *sync)
 			  "group=%s generation=%d members=%d", g->id, g->generation, missing);
 }
 
-/* The leader asks a second time while its assignment is on its way to the log. */
-static bool
-is_being_stored(const struct group *g)
-{
-	for (const struct group_store *store = g->stores; store != NULL; store = store->next)
-		if (store->kind == STORE_ASSIGNMENT && store->generation == g->generation)
-			return true;
-	return false;
-}
-
 void
 group_sync(struct group *g, const struct group_sync *sync, struct group_now now,
 	   struct group_effects *fx)
@@ -163,9 +154,11 @@ group_sync(struct group *g, const struct group_sync *sync, struct group_now now,
 	if (g->state == GROUP_STABLE) {
 		group_answer_sync(g, m, 0);
 		group_renew_session(g, m);
-	} else if (m == g->leader && !is_being_stored(g)) {
+	} else if (m == g->leader && g->assigned_generation != g->generation) {
+		/* Once: it may ask again while its assignment is on its way to the log. */
 		take_assignments(g, sync);
 		group_store_add(g, STORE_ASSIGNMENT);
+		g->assigned_generation = g->generation;
 	}
 }
 
@@ -212,10 +205,12 @@ group_static_member_stored(struct group *g, struct group_store *store, int error
 	if (m == NULL || m->join_waiter == NULL || g->state != GROUP_STABLE ||
 	    store->generation != g->generation)
 		return;
-	if (error != 0)
+	if (error != 0) {
 		undo_replacement(g, m, store, error);
-	else
+	} else {
 		group_answer_join(g, m, &joined);
+		group_renew_session(g, m); /* which may have ended while it waited */
+	}
 }
 
 /* ---- Heartbeat, commits, LeaveGroup ---- */

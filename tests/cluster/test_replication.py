@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from conftest import Cluster, wait_until
@@ -30,8 +30,8 @@ def admin(cluster):
 def make_topic(cluster, name="t", partitions=3, replicas=3):
     client = admin(cluster)
     client.create_topics([NewTopic(name, partitions, replicas)])[name].result(30)
-    wait_until(lambda: all(len(p.isrs) == replicas for p in described(cluster, name).values()),
-               "all replicas are in sync")
+    wait_until(lambda: [len(p.isrs) for p in described(cluster, name).values()] ==
+               [replicas] * partitions, "all replicas are in sync")
     return name
 
 
@@ -47,7 +47,9 @@ def described_by(cluster, absent, topic):
 
 
 def isr_is(cluster, topic, ids):
-    return all(set(p.isrs) == set(ids) for p in described(cluster, topic).values())
+    """By one broker, whichever answers; one that is just back may know nothing yet."""
+    isrs = [set(p.isrs) for p in described(cluster, topic).values()]
+    return isrs != [] and all(isr == set(ids) for isr in isrs)
 
 
 class Load:
@@ -189,3 +191,43 @@ def test_a_follower_that_stands_still_leaves_the_isr_and_comes_back(three):
     load.stop()
     check_once_and_in_order(load, consume_all(three, topic))
     assert_replicas_identical(three, topic)
+
+
+def test_a_group_goes_on_when_its_coordinator_dies(three):
+    topic = make_topic(three)
+    load = Load(three, topic)
+    load.wait_acked(500)
+    seen, errors = [], []
+    consumer = Consumer({"bootstrap.servers": three.bootstrap, "group.id": "g",
+                         "auto.offset.reset": "earliest", "enable.auto.commit": False,
+                         "session.timeout.ms": 6000})
+    consumer.subscribe([topic])
+
+    def read(count):
+        goal = len(seen) + count
+
+        def more():
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                seen.append(int(message.value()))
+                if len(seen) % 100 == 0:
+                    try:
+                        consumer.commit(asynchronous=False)
+                    except KafkaException as e:
+                        errors.append(str(e))
+            return len(seen) >= goal
+        wait_until(more, f"{count} more records are read", 60)
+
+    read(300)
+    coordinator = next(b for b in three.brokers if b.metric('klamm_groups{state="Stable"}') == 1)
+    coordinator.kill()
+    load.wait_acked(1000)
+    read(500)
+    wait_until(lambda: any(b.metric('klamm_groups{state="Stable"}') == 1
+                           for b in three.brokers if b is not coordinator),
+               "another broker coordinates the group")
+    consumer.commit(offsets=consumer.position(consumer.assignment()), asynchronous=False)
+    committed = consumer.committed([TopicPartition(topic, p) for p in range(3)], timeout=30)
+    assert sum(max(p.offset, 0) for p in committed) >= len(set(seen))
+    consumer.close()
+    load.stop()

@@ -30,15 +30,17 @@ log4j.appender.stdout.layout.ConversionPattern=[%d] %p %m (%c)%n
 class Kafka:
     """Apache Kafka on a data directory."""
 
-    def __init__(self, path, data, zookeeper):
+    def __init__(self, path, data, zookeeper, broker_id=1, config=""):
         self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.data, self.id = data, broker_id
         self.port = free_port()
         self.properties = self.path / "kafka.properties"
         self.properties.write_text(
-            f"broker.id=1\nlisteners=PLAINTEXT://127.0.0.1:{self.port}\n"
+            f"broker.id={broker_id}\nlisteners=PLAINTEXT://127.0.0.1:{self.port}\n"
             f"zookeeper.connect={zookeeper}\nlog.dirs={data}\n"
             "inter.broker.protocol.version=3.9\noffsets.topic.replication.factor=1\n"
-            "zookeeper.session.timeout.ms=6000\n")
+            f"zookeeper.session.timeout.ms=6000\n{config}\n")
         (self.path / "log4j.properties").write_text(LOG4J)
         self.process = None
         self.starts = 0

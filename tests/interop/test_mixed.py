@@ -1,0 +1,87 @@
+"""One cluster of both: a klammd beside two brokers of Apache Kafka 3.9, under either one's controller.
+
+Needs Kafka's jars in the folder KAFKA_JARS. MIXED_SECONDS says how long the load runs (20).
+"""
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
+from conftest import Broker, ZooKeeper, wait_until  # noqa: E402
+from test_disk import Kafka, pytestmark  # noqa: E402,F401
+from test_replication import (Load, check_once_and_in_order, consume_all, described,  # noqa: E402
+                              isr_is, make_topic, assert_replicas_identical)
+
+SECONDS = int(os.environ.get("MIXED_SECONDS", "20"))
+CONFIG = {"default.replication.factor": 3, "offsets.topic.num.partitions": 3,
+          "min.insync.replicas": 2, "group.initial.rebalance.delay.ms": 0}
+
+
+class Mixed:
+    """Broker 1 is klammd, 2 and 3 are Kafka."""
+
+    def __init__(self, path):
+        self.zookeeper = ZooKeeper(path / "zookeeper")
+        config = "\n".join(f"{k}={v}" for k, v in CONFIG.items())
+        self.klammd = Broker(path / "broker1", 1, self.zookeeper.connect, CONFIG)
+        self.kafkas = [Kafka(path / f"kafka{i}", path / f"kafka{i}" / "data",
+                             self.zookeeper.connect, i, config) for i in (2, 3)]
+        self.brokers = [self.klammd, *self.kafkas]
+
+    @property
+    def bootstrap(self):
+        return ",".join(b.bootstrap for b in self.brokers)
+
+    def stop(self):
+        for broker in self.brokers:
+            if broker.process is not None and broker.process.running():
+                broker.process.stop(signal.SIGKILL)
+        self.zookeeper.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    m = Mixed(tmp_path)
+    yield m
+    m.stop()
+
+
+@pytest.mark.parametrize("controller", ["klammd", "kafka"])
+def test_replicas_of_both_kinds_stay_in_sync_under_load(mixed, controller):
+    first = [mixed.klammd] if controller == "klammd" else mixed.kafkas
+    for broker in first + [b for b in mixed.brokers if b not in first]:
+        broker.start()
+    topic = make_topic(mixed, partitions=6)
+    wait_until(lambda: {p.leader for p in described(mixed, topic).values()} == {1, 2, 3},
+               "both kinds lead")
+    load = Load(mixed, topic)
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        load.wait_acked(1000)
+        assert isr_is(mixed, topic, {1, 2, 3}), "an ISR has shrunk"
+    load.stop()
+    assert mixed.klammd.metric("klamm_isr_shrinks_total") == 0
+    check_once_and_in_order(load, consume_all(mixed, topic))
+    assert_replicas_identical(mixed, topic)
+    assert mixed.klammd.errors() == []
+
+
+def test_leadership_moves_between_the_kinds_and_back(mixed):
+    for broker in mixed.brokers:
+        broker.start()
+    topic = make_topic(mixed, partitions=6)
+    load = Load(mixed, topic)
+    load.wait_acked(1000)
+    for broker in mixed.brokers:
+        broker.process.stop(signal.SIGKILL)
+        load.wait_acked(1000)
+        wait_until(lambda: isr_is(mixed, topic, {1, 2, 3} - {broker.id}), "the ISR shrinks", 60)
+        broker.start()
+        wait_until(lambda: isr_is(mixed, topic, {1, 2, 3}), "it is in sync again", 90)
+    load.stop()
+    check_once_and_in_order(load, consume_all(mixed, topic))
+    assert_replicas_identical(mixed, topic)

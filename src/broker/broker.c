@@ -441,8 +441,28 @@ start(struct broker *b)
 	return st;
 }
 
+static void
+answer_tick(void *arg)
+{
+	struct broker *b = arg;
+
+	atomic_fetch_sub(&b->silent_reactors, 1);
+}
+
+/* The broker lives while all its event loops turn. */
+static void
+give_sign_of_life(struct broker *b)
+{
+	if (b->supervisor == NULL || atomic_load(&b->silent_reactors) > 0)
+		return;
+	supervisor_tell_alive(b->supervisor);
+	atomic_store(&b->silent_reactors, reactors_count(b->reactors));
+	for (int i = 0; i < reactors_count(b->reactors); i++)
+		reactor_post(reactors_get(b->reactors, i), answer_tick, b);
+}
+
 int
-broker_start(struct broker_conf *conf, struct broker **ret_broker)
+broker_start(struct broker_conf *conf, struct supervisor *supervisor, struct broker **ret_broker)
 {
 	struct broker *b = calloc(1, sizeof(*b));
 	int st;
@@ -453,6 +473,7 @@ broker_start(struct broker_conf *conf, struct broker **ret_broker)
 	}
 	b->env = env_system();
 	b->start_us = env_monotonic_us(b->env);
+	b->supervisor = supervisor;
 	b->state_dir_fd = -1;
 	b->producer_ids_rpc_to = -1;
 	b->id = (int32_t)conf->broker_id;
@@ -464,6 +485,7 @@ broker_start(struct broker_conf *conf, struct broker **ret_broker)
 		return st;
 	}
 	atomic_store(&b->ready, true);
+	give_sign_of_life(b);
 	diag_info(DIAG_BROKER, "started", "broker=%d cluster=%s took_ms=%lld", b->id, b->cluster_id,
 		  (long long)(env_monotonic_us(b->env) - b->start_us) / 1000);
 	*ret_broker = b;
@@ -474,6 +496,7 @@ void
 broker_tick(struct broker *b)
 {
 	log_manager_tick(b->logs, env_monotonic_ms(b->env));
+	give_sign_of_life(b);
 }
 
 static void
@@ -495,6 +518,7 @@ broker_stop(struct broker *b)
 {
 	if (b == NULL)
 		return;
+	supervisor_tell_stopping(b->supervisor);
 	atomic_store(&b->ready, false);
 	if (b->controller_runs)
 		broker_controlled_shutdown(b);

@@ -10,13 +10,16 @@
 #include "base/conf.h"
 
 struct broker;
+struct supervisor;
 
 /*
- * Starts a broker with a configuration that was checked; takes it over. What goes wrong is logged
+ * Starts a broker with a configuration that was checked; takes it over. supervisor: NULL, or
+ * outlives the broker. What goes wrong is logged
  * in one line; then -errno is returned and nothing is left behind.
  */
-MUST_CHECK int broker_start(struct broker_conf *conf, struct broker **ret_broker);
-/* About once a second: what is due on the disks. */
+MUST_CHECK int broker_start(struct broker_conf *conf, struct supervisor *supervisor,
+			    struct broker **ret_broker);
+/* About once a second: what is due on the disks, and a sign of life. */
 void broker_tick(struct broker *b);
 /* Reads certificates again. */
 void broker_reload(struct broker *b);

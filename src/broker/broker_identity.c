@@ -43,6 +43,7 @@ keep_session(struct broker *b, struct zk *zk)
 
 	if (zk_session_credentials(zk, &now) != 0)
 		return;
+	supervisor_tell_session(b->supervisor, &now);
 	fd = env_openat(b->env, b->state_dir_fd, SESSION_FILE, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0 || env_pwrite(b->env, fd, &now, sizeof(now), 0) != 0)
 		diag_warn(DIAG_ZK, "cannot note the session; after a kill -9 it must expire first",
@@ -71,20 +72,12 @@ broker_open_zk(struct broker *b)
 {
 	const struct broker_conf *conf = broker_conf_of(b);
 	struct zk_events events = controller_zk_events(b->controller);
-	struct zk_session_options options = {
-	    .connect = conf->zookeeper_connect,
-	    .session_timeout_ms = (int)conf->zookeeper_session_timeout_ms,
-	    .connection_timeout_ms = (int)(conf->zookeeper_connection_timeout_ms == CONF_NULL
-					       ? conf->zookeeper_session_timeout_ms
-					       : conf->zookeeper_connection_timeout_ms),
-	    .max_in_flight = (int)conf->zookeeper_max_in_flight_requests,
-	    .digest = conf->klamm_zookeeper_digest,
-	    .set_acl = conf->zookeeper_set_acl,
-	};
+	struct zk_session_options options;
 	int st;
 
 	if (conf->klamm_standalone)
 		return open_tree(b);
+	supervisor_session_options(conf, &options);
 	end_former_session(b, &options);
 	st = zk_session_open(&options, controller_mailbox(b->controller), &events, &b->zk);
 	if (st == -ETIMEDOUT)

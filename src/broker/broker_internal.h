@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "broker/broker.h"
+#include "broker/supervisor.h"
 #include "cluster/topic_name.h"
 #include "controller/controller.h"
 #include "group/coordinator.h"
@@ -35,6 +36,8 @@ struct broker {
 	int32_t id;
 	char cluster_id[CLUSTER_ID_SIZE];
 	int64_t start_us;
+	struct supervisor *supervisor;   /* NULL: none */
+	_Atomic int32_t silent_reactors; /* asked at the last tick, and have not answered */
 
 	struct workers *workers;
 	struct reactors *reactors;

@@ -12,6 +12,7 @@
 
 #include "base/diag.h"
 #include "broker/broker.h"
+#include "broker/supervisor.h"
 #include "base/env.h"
 
 #ifdef HAVE_CONFIG_H
@@ -265,6 +266,7 @@ int
 main(int argc, char **argv)
 {
 	struct options opts = {0};
+	struct supervisor *supervisor;
 	struct broker_conf *conf;
 	struct broker *b;
 	sigset_t signals;
@@ -293,8 +295,15 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	diag_info(DIAG_BROKER, "starting", "version=%s", PACKAGE_VERSION);
 	broker_conf_notices(conf, log_notice, NULL);
-	if (broker_start(conf, &b) != 0)
+	st = supervisor_start(conf, &supervisor);
+	if (st != 0) {
+		diag_error(DIAG_BROKER, "cannot start the supervisor", "error=%s", strerror(-st));
+		broker_conf_free(conf);
 		return 1;
-	run(b, &signals);
-	return 0;
+	}
+	st = broker_start(conf, supervisor, &b);
+	if (st == 0)
+		run(b, &signals);
+	supervisor_end(supervisor);
+	return st == 0 ? 0 : 1;
 }

@@ -117,6 +117,7 @@ partition_look(struct partition *p, struct partition_view *ret_view)
 	    .leader_epoch = p->leader_epoch,
 	    .isr_count = partition_leads(p) ? isr_size(&p->isr) : 0,
 	    .replica_count = p->replica_count,
+	    .isr_suffices = partition_leads(p) && partition_isr_suffices(p),
 	    .epoch_start_offset = p->epoch_start_offset,
 	    .high_watermark_is_current =
 		partition_leads(p) && log_high_watermark(p->log) >= p->epoch_start_offset,

@@ -42,6 +42,7 @@ struct partition_view {
 	int32_t leader_epoch;
 	int32_t isr_count;
 	int32_t replica_count;
+	bool isr_suffices;              /* for min.insync.replicas */
 	int64_t epoch_start_offset;     /* of this leadership; -1 when we do not lead */
 	bool high_watermark_is_current; /* it has reached epoch_start_offset */
 };

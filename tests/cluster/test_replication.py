@@ -1,6 +1,7 @@
 """Three brokers behind one ensemble: records survive the loss of any one of them."""
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,48 @@ def test_a_group_goes_on_when_its_coordinator_dies(three):
     assert sum(max(p.offset, 0) for p in committed) >= len(set(seen))
     consumer.close()
     load.stop()
+
+
+@pytest.fixture
+def slow_sessions(tmp_path, zookeeper):
+    """Sessions that outlive the test: only the supervisor ends them in time."""
+    c = Cluster(tmp_path, 3, zookeeper=zookeeper, chroot=f"/{tmp_path.name}", config={
+        "min.insync.replicas": 2, "zookeeper.session.timeout.ms": 60000,
+        "klamm.supervisor.hang.timeout.ms": 2000}).start()
+    yield c
+    for broker in c.brokers:
+        if broker.process is not None and broker.process.running():
+            broker.process.send(signal.SIGCONT)
+            broker.process.stop(signal.SIGKILL)
+
+
+def test_a_dead_broker_is_replaced_without_waiting_for_its_session(slow_sessions):
+    topic = make_topic(slow_sessions, partitions=1)
+    load = Load(slow_sessions, topic)
+    load.wait_acked(500)
+    victim = next(b for b in slow_sessions.brokers
+                  if b.id == described(slow_sessions, topic)[0].leader)
+    victim.kill()
+    killed = time.monotonic()
+    load.wait_acked(100)
+    assert time.monotonic() - killed < 3, "the session had to expire"
+    assert "ended the session of the broker that died" in victim.log()
+    victim.start()
+    wait_until(lambda: isr_is(slow_sessions, topic, {1, 2, 3}), "it is in sync again")
+    load.stop()
+    check_once_and_in_order(load, consume_all(slow_sessions, topic))
+    assert_replicas_identical(slow_sessions, topic)
+
+
+def test_a_broker_that_hangs_is_killed_and_replaced(slow_sessions):
+    topic = make_topic(slow_sessions, partitions=1)
+    load = Load(slow_sessions, topic)
+    load.wait_acked(500)
+    victim = next(b for b in slow_sessions.brokers
+                  if b.id == described(slow_sessions, topic)[0].leader)
+    victim.process.send(signal.SIGSTOP)
+    load.wait_acked(1000)
+    wait_until(lambda: not victim.process.running(), "the supervisor has killed it")
+    assert "the broker hangs and is killed" in victim.log()
+    load.stop()
+    check_once_and_in_order(load, consume_all(slow_sessions, topic))

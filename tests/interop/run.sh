@@ -1,7 +1,7 @@
 #!/bin/bash
 # Klamm against what others wrote: Apache Kafka 3.9, librdkafka's own suites, confluent-kafka, kafkajs.
 #
-# usage: [COUNT=n] tests/interop/run.sh [disk] [librdkafka] [python] [kafkajs]      (default: all)
+# usage: [COUNT=n] tests/interop/run.sh [disk] [mixed] [librdkafka] [python] [kafkajs]   (default: all)
 #
 # python and kafkajs send and compare COUNT records (default 1000000) in every codec.
 #
@@ -45,6 +45,12 @@ disk() {
 	kafka_jars || { skip "disk: Kafka's jars cannot be had"; return; }
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider test_disk.py test_groups.py >"$cache/disk.out" 2>&1
 	count_pytest "$cache/disk.out"
+}
+
+mixed() {
+	kafka_jars || { skip "mixed: Kafka's jars cannot be had"; return; }
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider test_mixed.py >"$cache/mixed.out" 2>&1
+	count_pytest "$cache/mixed.out"
 }
 
 # ---- a broker for suites that want one at a fixed address ----
@@ -154,7 +160,7 @@ kafkajs() {
 	stop_broker
 }
 
-for what in ${*:-disk librdkafka python kafkajs}; do
+for what in ${*:-disk mixed librdkafka python kafkajs}; do
 	echo "== $what"
 	$what
 	cd "$here" || exit 1

@@ -234,6 +234,13 @@ broker_config_changed(void *arg, struct zk *zk, const char *entity)
 		st = read_topic_settings(b, zk, entity + strlen("topics/"));
 	else if (strcmp(entity, own) == 0 || strcmp(entity, "brokers/<default>") == 0)
 		st = read_broker_settings(b, zk);
+	else
+		return;
+	if (st == 0)
+		controller_settings_changed(b->controller,
+					    strncmp(entity, "topics/", strlen("topics/")) == 0
+						? entity + strlen("topics/")
+						: NULL);
 	if (st != 0 && st != -ESHUTDOWN)
 		diag_error(DIAG_CONFIG, "cannot take over a change of settings",
 			   "entity=%s error=%s", entity, strerror(-st));

@@ -261,6 +261,7 @@ controller_open(const struct controller_settings *settings, struct controller **
 	lock_init(&c->submit_lock, LOCK_SUBMIT);
 	timers_init(&c->timers);
 	timer_init(&c->retry, on_retry, c);
+	timer_init(&c->balance, office_on_balance, c);
 	atomic_init(&c->active_id, -1);
 	st = mailbox_open(&c->mailbox);
 	if (st == 0)

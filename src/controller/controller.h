@@ -102,6 +102,20 @@ void controller_alter_partition(struct controller *c, const struct alter_partiti
 void controller_shut_down_broker(struct controller *c, int32_t broker_id, int64_t broker_epoch,
 				 struct arena *arena, struct controlled_shutdown_response *resp);
 
+/* One partition of ElectLeaders. */
+struct controller_election {
+	const char *topic;
+	int32_t partition;
+	int error;      /* 0, or why there was no election */
+	int32_t leader; /* who was elected, when error is 0 */
+};
+
+/* On the controller's thread: elects the preferred leader of each, or (unclean) any at all. */
+void controller_elect_leaders(struct controller *c, struct controller_election *elections,
+			      size_t count, bool unclean);
+/* On the controller's thread: the settings of a topic, or (NULL) of this broker, have changed. */
+void controller_settings_changed(struct controller *c, const char *topic);
+
 /* On the controller's thread: a topic is queued for deletion. */
 bool controller_topic_is_queued_for_deletion(struct controller *c, const char *topic);
 

@@ -34,7 +34,9 @@ struct controller {
 	bool must_register;
 	int32_t epoch, epoch_version;
 	struct controller_state *state;
-	struct map channels; /* broker id -> struct link, while active */
+	struct map channels;  /* broker id -> struct link, while active */
+	struct timer balance; /* of leaders, while active */
+	bool unclean;         /* the setting, as last looked at */
 };
 
 /* One broker that requests go to. */
@@ -42,6 +44,7 @@ struct controller_link {
 	int32_t broker_id;
 	int64_t broker_epoch;
 	struct controller_channel *channel; /* NULL: ourselves */
+	struct buf stops;                   /* for each StopReplica under way, whether it deletes */
 };
 
 /*
@@ -68,6 +71,14 @@ MUST_CHECK int office_read_topics(struct controller *c, const char *const *names
 MUST_CHECK int office_read_cluster(struct controller *c);
 /* Takes in topics that came or went. */
 MUST_CHECK int office_topics_changed(struct controller *c, struct effects *fx);
+/* Reads the settings that elections depend on, of the named topics or (NULL) of all. */
+MUST_CHECK int office_settings_changed(struct controller *c, const char *const *names, size_t count,
+				       struct effects *fx);
+/* In controller_requested.c: looks at what tools leave in znodes below /admin, arming watches. */
+MUST_CHECK int office_elections_requested(struct controller *c);
+/* The leaders are balanced some time after taking office, and then in intervals. */
+void office_begin_balance(struct controller *c);
+timer_fn office_on_balance;
 /* In controller.c: what every failure of the office leads to. */
 void controller_lost_office(struct controller *c, int st);
 

@@ -116,7 +116,7 @@ move_away(struct controller_state *cs, struct model_partition *p, int32_t broker
 		if (isr.count > 0)
 			model_propose(cs, p, isr.items[0], &isr, p->recovering, fx);
 	} else {
-		ids_add(&p->stop, broker_id);
+		model_stop(cs, p, broker_id, false);
 		ids_set(&isr, p->isr.items, p->isr.count);
 		ids_remove(&isr, broker_id);
 		if (isr.count > 0 && isr.count < p->isr.count)

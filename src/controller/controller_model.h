@@ -12,6 +12,18 @@ struct ids {
 	int32_t count;
 };
 
+/* Partitions that something is to be done about; each knows its places. */
+enum partition_list_kind {
+	LIST_NEWS,       /* something is to be told */
+	LIST_LOOK_AGAIN, /* its state was written, and more may follow from that */
+	LIST_COUNT
+};
+
+struct partition_list {
+	struct model_partition **items;
+	size_t count, cap;
+};
+
 struct model_broker {
 	int32_t id;
 	int64_t epoch;
@@ -32,24 +44,27 @@ struct model_partition {
 	struct ids isr;
 	bool recovering;
 	struct ids offline_dirs; /* brokers whose log directory with it has failed */
-	struct ids deleted;      /* brokers that have deleted their replica */
-	struct ids stop;         /* brokers to be told to stop, at the next flush */
+	struct ids deleting;     /* of a topic that goes: brokers that were told to delete */
+	struct ids deleted;      /* and those that have done so */
 	/* Proposed and not yet written. */
 	bool proposed;
 	int32_t proposed_leader, proposed_epoch;
 	struct ids proposed_isr;
 	bool proposed_recovering, created;
 	bool proposed_by_leader; /* it knows: only UpdateMetadata tells */
-	/* To be told at the next flush. */
-	bool announce;          /* by LeaderAndIsr to its replicas, and UpdateMetadata to all */
-	bool announce_metadata; /* by UpdateMetadata alone */
+	/* To be told at the next flush; set by model_announce() and its like. */
+	bool announce;            /* by LeaderAndIsr to its replicas, and UpdateMetadata to all */
+	bool announce_metadata;   /* by UpdateMetadata alone */
+	struct ids stop;          /* brokers to be told to stop */
+	struct ids stop_delete;   /* and to delete their replica */
+	size_t slots[LIST_COUNT]; /* 1-based place in each list, 0: in none */
 };
 
 struct model_topic {
 	char *name;
 	struct uuid id;
 	bool queued_for_deletion, unclean;
-	bool retire;                         /* tell all brokers at the next flush that it goes */
+	bool deletion_started;               /* nobody hindered it: brokers are being told */
 	struct model_partition **partitions; /* by number; NULL for gaps */
 	int32_t partition_count;
 };
@@ -61,7 +76,9 @@ struct controller_state {
 	struct model_broker *brokers; /* by id */
 	size_t broker_count;
 	struct map topics;     /* name -> struct model_topic */
+	struct map topic_ids;  /* id -> the same */
 	bool announce_brokers; /* to all, at the next flush */
+	struct partition_list lists[LIST_COUNT];
 };
 
 bool ids_have(const struct ids *ids, int32_t id);
@@ -79,7 +96,32 @@ bool model_replica_is_online(const struct controller_state *cs, const struct mod
 /* It may also lead and be in the ISR: it is neither just back nor about to go. */
 bool model_replica_is_eligible(const struct controller_state *cs, const struct model_partition *p,
 			       int32_t broker_id);
+struct model_topic *model_topic(const struct controller_state *cs, const char *name);
+/* NULL: unknown. */
+struct model_partition *model_partition(const struct controller_state *cs, const char *topic,
+					int32_t number);
 struct model_topic *model_topic_by_id(const struct controller_state *cs, const struct uuid *id);
+/* In the list, and out again. */
+void model_list_add(struct controller_state *cs, enum partition_list_kind kind,
+		    struct model_partition *p);
+void model_list_remove(struct controller_state *cs, enum partition_list_kind kind,
+		       struct model_partition *p);
+/* To be told at the next flush; the first also implies the second. */
+void model_announce(struct controller_state *cs, struct model_partition *p);
+void model_announce_metadata(struct controller_state *cs, struct model_partition *p);
+void model_stop(struct controller_state *cs, struct model_partition *p, int32_t broker_id,
+		bool and_delete);
+
+/* The rule of controller_state.c. */
+void model_decide(struct controller_state *cs, struct model_partition *p, struct effects *fx);
+/* A new leader where there is none that lives; unclean: also one that was not in the ISR. */
+void model_elect(struct controller_state *cs, struct model_partition *p, bool unclean,
+		 struct effects *fx);
+/* Brokers came or went, or a partition is new: goes on with the deletions that this allows. */
+void model_resume_deletions(struct controller_state *cs, struct effects *fx);
+void model_resume_deletion(struct controller_state *cs, struct model_topic *t, struct effects *fx);
+char *effects_text(struct effects *fx, const char *text);
+
 /* The state is to be written, with the next leader epoch. */
 void model_propose(struct controller_state *cs, struct model_partition *p, int32_t leader,
 		   const struct ids *isr, bool recovering, struct effects *fx);

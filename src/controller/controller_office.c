@@ -17,6 +17,7 @@
 #include "wire/generated/leader_and_isr.h"
 #include "wire/generated/stop_replica.h"
 #include "wire/kerr.h"
+#include "zk/znode_admin.h"
 #include "zk/znode_broker.h"
 #include "zk/znode_config.h"
 #include "zk/znode_controller.h"
@@ -27,7 +28,7 @@
 #define LEADER_AND_ISR_VERSION 7
 #define STOP_REPLICA_VERSION 4
 #define UPDATE_METADATA_VERSION 8
-#define CONFLICT_RETRIES 16
+#define ROUNDS_MAX 64 /* conflicts are few, and what follows from a write is soon done */
 
 static void *
 must(void *p)
@@ -244,12 +245,27 @@ take_leader_and_isr(struct controller *c, int32_t broker_id, struct wire_in *in,
 	}
 }
 
+/* Requests and their answers come in the same order: whether the oldest deletes. */
+static bool
+oldest_stop_deletes(struct controller *c, int32_t broker_id)
+{
+	struct controller_link *link = map_get(&c->channels, &broker_id, sizeof(broker_id));
+	bool deletes;
+
+	if (link == NULL || link->stops.len == 0)
+		return false;
+	deletes = link->stops.data[0] != 0;
+	memmove(link->stops.data, link->stops.data + 1, --link->stops.len);
+	return deletes;
+}
+
 static void
 take_stop_replica(struct controller *c, int32_t broker_id, struct wire_in *in, struct effects *fx)
 {
 	struct stop_replica_response resp;
 
-	if (stop_replica_response_decode(&resp, STOP_REPLICA_VERSION, in) != 0)
+	if (!oldest_stop_deletes(c, broker_id) ||
+	    stop_replica_response_decode(&resp, STOP_REPLICA_VERSION, in) != 0)
 		return;
 	for (int32_t i = 0; i < resp.partition_errors_count; i++) {
 		const struct stop_replica_partition_error *pe = &resp.partition_errors[i];
@@ -330,6 +346,16 @@ on_own_answer(void *arg, int status, struct slice body)
 }
 
 static void
+remember_stop(struct controller_link *link, const struct stop_replica_request *req)
+{
+	uint8_t deletes = req->topic_states[0].partition_states[0].delete_partition;
+
+	buf_append(&link->stops, &deletes, 1);
+	if (link->stops.failed)
+		abort();
+}
+
+static void
 send_request(struct controller *c, const struct effect *e)
 {
 	struct controller_link *link = map_get(&c->channels, &e->broker_id, sizeof(e->broker_id));
@@ -343,6 +369,8 @@ send_request(struct controller *c, const struct effect *e)
 	if (wire_encode(wire_api(e->api_key)->request, e->request, version, &out) != 0)
 		abort(); /* our own structs, at a version that we chose */
 	wire_out_fini(&out);
+	if (e->api_key == API_STOP_REPLICA)
+		remember_stop(link, e->request);
 	if (link->channel != NULL) {
 		controller_channel_send(link->channel, e->api_key, (int16_t)version, &body);
 	} else {
@@ -407,35 +435,36 @@ carry_out_rest(struct controller *c, const struct effects *fx)
 	return st;
 }
 
-/*
- * Writes states until there are no more conflicts, carries out the rest, then tells the brokers.
- */
+/* One round: the states first, then the rest; what comes of it goes into next. */
+static int
+carry_out_round(struct controller *c, struct effects *now, struct effects *next)
+{
+	int st = write_states(c, now, next);
+
+	return st != 0 ? st : carry_out_rest(c, now);
+}
+
+/* Round by round, until nothing follows any more and the brokers have been told. */
 int
 office_carry_out(struct controller *c, struct effects *fx)
 {
-	struct effects now = *fx, next, sends;
+	struct effects now = *fx, next;
 	int st = 0;
 
 	if (now.first == NULL)
 		now.last = &now.first;
 	effects_init(fx); /* `now` has taken them over */
-	for (int round = 0; st == 0 && now.first != NULL && round < CONFLICT_RETRIES; round++) {
+	for (int round = 0; st == 0; round++) {
 		effects_init(&next);
-		st = write_states(c, &now, &next);
-		if (st == 0)
-			st = carry_out_rest(c, &now);
+		st = round < ROUNDS_MAX ? carry_out_round(c, &now, &next) : -ELOOP;
+		if (st == 0 && next.first == NULL)
+			controller_state_flush(c->state, &next);
 		effects_fini(&now);
 		now = next;
 		if (now.first == NULL)
-			now.last = &now.first;
+			break;
 	}
 	effects_fini(&now);
-	effects_init(&sends);
-	if (st == 0) {
-		controller_state_flush(c->state, &sends);
-		st = carry_out_rest(c, &sends);
-	}
-	effects_fini(&sends);
 	return st;
 }
 
@@ -445,6 +474,7 @@ static void
 link_free(struct controller_link *link)
 {
 	controller_channel_close(link->channel);
+	buf_fini(&link->stops);
 	free(link);
 }
 
@@ -645,18 +675,14 @@ ensure_feature_node(struct controller *c)
 	return st == -EEXIST ? 0 : st;
 }
 
-int
-office_begin(struct controller *c)
+/* Facts, and what was asked for before; then everybody is told. */
+static int
+read_everything(struct controller *c, struct effects *fx)
 {
-	int64_t start_ms = env_monotonic_ms(c->settings.env);
-	struct controller_counts counts;
-	struct effects fx, ignored;
-	int st;
+	struct effects ignored;
+	int st = ensure_feature_node(c);
 
-	controller_state_reset(c->state, c->epoch);
-	effects_init(&fx);
 	effects_init(&ignored);
-	st = ensure_feature_node(c);
 	if (st == 0)
 		st = take_notifications(c, "/log_dir_event_notification", NULL);
 	if (st == 0)
@@ -666,14 +692,32 @@ office_begin(struct controller *c)
 	if (st == 0)
 		st = office_read_cluster(c);
 	if (st == 0)
-		st = deletions_changed(c, &fx);
+		st = deletions_changed(c, fx);
+	effects_fini(&ignored);
+	return st;
+}
+
+int
+office_begin(struct controller *c)
+{
+	int64_t start_ms = env_monotonic_ms(c->settings.env);
+	struct controller_counts counts;
+	struct effects fx;
+	int st;
+
+	controller_state_reset(c->state, c->epoch);
+	c->unclean = conf_store_get(c->settings.conf)->unclean_leader_election_enable;
+	effects_init(&fx);
+	st = read_everything(c, &fx);
 	if (st == 0) {
 		controller_state_take_office(c->state, &fx);
 		st = office_carry_out(c, &fx);
 	}
 	effects_fini(&fx);
-	effects_fini(&ignored);
+	if (st == 0)
+		st = office_elections_requested(c);
 	if (st == 0) {
+		office_begin_balance(c);
 		controller_state_count(c->state, &counts);
 		diag_info(DIAG_CONTROLLER, "took the office",
 			  "epoch=%d brokers=%zu topics=%zu partitions=%zu took_ms=%lld", c->epoch,
@@ -692,6 +736,7 @@ office_end(struct controller *c)
 	while ((link = map_next(&c->channels, &iter)) != NULL)
 		link_free(link);
 	map_fini(&c->channels);
+	timers_cancel(&c->timers, &c->balance);
 	controller_state_reset(c->state, 0);
 }
 
@@ -717,6 +762,8 @@ office_on_watch(struct controller *c, enum zk_watch_type type, const char *path,
 		st = take_notifications(c, path, on_log_dir_event);
 	} else if (strcmp(path, "/isr_change_notification") == 0) {
 		st = take_notifications(c, path, on_isr_change);
+	} else if (strcmp(path, ZNODE_PREFERRED_ELECTION) == 0) {
+		st = office_elections_requested(c);
 	} else {
 		effects_fini(&fx);
 		return false;

@@ -130,7 +130,7 @@ effects_add(struct effects *fx, enum effect_kind kind)
 	return e;
 }
 
-static const char *
+char *
 effects_text(struct effects *fx, const char *text)
 {
 	return must(arena_strdup(&fx->arena, text, strlen(text)));
@@ -197,40 +197,46 @@ broker_init(struct model_broker *b, const struct controller_broker *from)
 }
 
 static void
-partition_free(struct model_partition *p)
+partition_free(struct controller_state *cs, struct model_partition *p)
 {
+	for (int kind = 0; kind < LIST_COUNT; kind++)
+		model_list_remove(cs, (enum partition_list_kind)kind, p);
 	ids_fini(&p->replicas);
 	ids_fini(&p->adding);
 	ids_fini(&p->removing);
 	ids_fini(&p->isr);
 	ids_fini(&p->offline_dirs);
+	ids_fini(&p->deleting);
 	ids_fini(&p->deleted);
 	ids_fini(&p->stop);
+	ids_fini(&p->stop_delete);
 	ids_fini(&p->proposed_isr);
 	free(p);
 }
 
 static void
-topic_free(struct model_topic *t)
+topic_free(struct controller_state *cs, struct model_topic *t)
 {
 	for (int32_t i = 0; i < t->partition_count; i++)
 		if (t->partitions[i] != NULL)
-			partition_free(t->partitions[i]);
+			partition_free(cs, t->partitions[i]);
+	if (map_get(&cs->topic_ids, &t->id, sizeof(t->id)) == t)
+		map_remove(&cs->topic_ids, &t->id, sizeof(t->id));
 	free(t->partitions);
 	free(t->name);
 	free(t);
 }
 
-static struct model_topic *
-find_topic(const struct controller_state *cs, const char *name)
+struct model_topic *
+model_topic(const struct controller_state *cs, const char *name)
 {
 	return map_get_text(&cs->topics, name);
 }
 
-static struct model_partition *
-find_partition(const struct controller_state *cs, const char *topic, int32_t number)
+struct model_partition *
+model_partition(const struct controller_state *cs, const char *topic, int32_t number)
 {
-	struct model_topic *t = find_topic(cs, topic);
+	struct model_topic *t = model_topic(cs, topic);
 
 	return t == NULL || number < 0 || number >= t->partition_count ? NULL
 								       : t->partitions[number];
@@ -239,13 +245,17 @@ find_partition(const struct controller_state *cs, const char *topic, int32_t num
 struct model_topic *
 model_topic_by_id(const struct controller_state *cs, const struct uuid *id)
 {
-	struct map_iter iter = {0};
-	struct model_topic *t;
+	return map_get(&cs->topic_ids, id, sizeof(*id));
+}
 
-	while ((t = map_next(&cs->topics, &iter)) != NULL)
-		if (uuid_equal(&t->id, id))
-			break;
-	return t;
+static void
+set_topic_id(struct controller_state *cs, struct model_topic *t, const struct uuid *id)
+{
+	if (model_topic_by_id(cs, &t->id) == t)
+		map_remove(&cs->topic_ids, &t->id, sizeof(t->id));
+	t->id = *id;
+	if (map_put(&cs->topic_ids, &t->id, sizeof(t->id), t, NULL) != 0)
+		abort();
 }
 
 void
@@ -261,6 +271,61 @@ model_each_partition(struct controller_state *cs,
 		for (int32_t i = 0; i < t->partition_count; i++)
 			if (t->partitions[i] != NULL)
 				fn(cs, t->partitions[i], fx);
+}
+
+/* Lists of partitions */
+
+void
+model_list_add(struct controller_state *cs, enum partition_list_kind kind,
+	       struct model_partition *p)
+{
+	struct partition_list *list = &cs->lists[kind];
+
+	if (p->slots[kind] != 0)
+		return;
+	if (list->count == list->cap) {
+		list->cap = list->cap == 0 ? 64 : list->cap * 2;
+		list->items =
+		    must(realloc(list->items, list->cap * sizeof(struct model_partition *)));
+	}
+	list->items[list->count++] = p;
+	p->slots[kind] = list->count;
+}
+
+void
+model_list_remove(struct controller_state *cs, enum partition_list_kind kind,
+		  struct model_partition *p)
+{
+	struct partition_list *list = &cs->lists[kind];
+	size_t slot = p->slots[kind];
+
+	if (slot == 0)
+		return;
+	list->items[slot - 1] = list->items[--list->count];
+	list->items[slot - 1]->slots[kind] = slot;
+	p->slots[kind] = 0;
+}
+
+void
+model_announce(struct controller_state *cs, struct model_partition *p)
+{
+	p->announce = true;
+	model_list_add(cs, LIST_NEWS, p);
+}
+
+void
+model_announce_metadata(struct controller_state *cs, struct model_partition *p)
+{
+	p->announce_metadata = true;
+	model_list_add(cs, LIST_NEWS, p);
+}
+
+void
+model_stop(struct controller_state *cs, struct model_partition *p, int32_t broker_id,
+	   bool and_delete)
+{
+	ids_add(and_delete ? &p->stop_delete : &p->stop, broker_id);
+	model_list_add(cs, LIST_NEWS, p);
 }
 
 /* The rule */
@@ -359,11 +424,12 @@ propose_leader(struct controller_state *cs, struct model_partition *p, int32_t l
 }
 
 static void
-elect_unclean(struct controller_state *cs, struct model_partition *p, struct effects *fx)
+elect_outside_isr(struct controller_state *cs, struct model_partition *p, bool unclean,
+		  struct effects *fx)
 {
 	struct ids online = online_of(cs, p, &p->replicas);
 
-	if (p->topic->unclean && online.count > 0) {
+	if (unclean && online.count > 0) {
 		online.count = 1;
 		model_propose(cs, p, online.items[0], &online, true, fx);
 	} else if (p->leader != -1) {
@@ -372,8 +438,9 @@ elect_unclean(struct controller_state *cs, struct model_partition *p, struct eff
 	ids_fini(&online);
 }
 
-static void
-elect(struct controller_state *cs, struct model_partition *p, struct effects *fx)
+void
+model_elect(struct controller_state *cs, struct model_partition *p, bool unclean,
+	    struct effects *fx)
 {
 	struct ids candidates = model_eligible_of(cs, p, &p->isr);
 
@@ -384,7 +451,7 @@ elect(struct controller_state *cs, struct model_partition *p, struct effects *fx
 	if (candidates.count > 0)
 		propose_leader(cs, p, candidates.items[0], fx);
 	else
-		elect_unclean(cs, p, fx);
+		elect_outside_isr(cs, p, unclean, fx);
 	ids_fini(&candidates);
 }
 
@@ -396,12 +463,12 @@ has_bounced(const struct controller_state *cs, int32_t broker_id)
 	return b != NULL && b->bounced;
 }
 
-static void
-decide(struct controller_state *cs, struct model_partition *p, struct effects *fx)
+void
+model_decide(struct controller_state *cs, struct model_partition *p, struct effects *fx)
 {
 	struct ids online;
 
-	if (p->topic->queued_for_deletion || p->proposed)
+	if (p->topic->deletion_started || p->proposed)
 		return;
 	if (!p->has_leadership) {
 		online = online_of(cs, p, &p->replicas);
@@ -412,7 +479,7 @@ decide(struct controller_state *cs, struct model_partition *p, struct effects *f
 	}
 	if (p->leader < 0 || !model_replica_is_online(cs, p, p->leader) ||
 	    has_bounced(cs, p->leader)) {
-		elect(cs, p, fx);
+		model_elect(cs, p, p->topic->unclean, fx);
 		return;
 	}
 	online = isr_for(cs, p, p->leader);
@@ -421,65 +488,13 @@ decide(struct controller_state *cs, struct model_partition *p, struct effects *f
 	ids_fini(&online);
 }
 
-/* Deletion */
-
-/* True when all replicas of the topic have been deleted. */
-static bool
-deletion_is_complete(const struct model_topic *t)
-{
-	for (int32_t i = 0; i < t->partition_count; i++) {
-		const struct model_partition *p = t->partitions[i];
-
-		for (int32_t r = 0; p != NULL && r < p->replicas.count; r++)
-			if (!ids_have(&p->deleted, p->replicas.items[r]))
-				return false;
-	}
-	return true;
-}
-
-static void
-complete_deletion(struct model_topic *t, struct effects *fx)
-{
-	if (t->queued_for_deletion && deletion_is_complete(t))
-		effects_add(fx, EFFECT_DELETE_TOPIC)->topic = effects_text(fx, t->name);
-}
-
-void
-controller_state_delete(struct controller_state *cs, const char *topic, struct effects *fx)
-{
-	struct model_topic *t = find_topic(cs, topic);
-
-	if (t == NULL) {
-		effects_add(fx, EFFECT_DELETE_REQUEST)->topic = effects_text(fx, topic);
-		return;
-	}
-	if (t->queued_for_deletion)
-		return;
-	t->queued_for_deletion = true;
-	t->retire = true;
-	complete_deletion(t, fx); /* a topic without replicas */
-}
-
-void
-controller_state_replica_deleted(struct controller_state *cs, const char *topic, int32_t partition,
-				 int32_t broker_id, bool success, struct effects *fx)
-{
-	struct model_partition *p = find_partition(cs, topic, partition);
-
-	/* What failed is tried again when the broker comes back. */
-	if (p == NULL || !p->topic->queued_for_deletion || !success)
-		return;
-	ids_add(&p->deleted, broker_id);
-	complete_deletion(p->topic, fx);
-}
-
 void
 controller_state_topic_deleted(struct controller_state *cs, const char *topic)
 {
 	struct model_topic *t = map_remove_text(&cs->topics, topic);
 
 	if (t != NULL)
-		topic_free(t);
+		topic_free(cs, t);
 }
 
 /* Events */
@@ -515,13 +530,19 @@ controller_state_reset(struct controller_state *cs, int32_t epoch)
 	struct model_topic *t;
 
 	while ((t = map_next(&cs->topics, &iter)) != NULL)
-		topic_free(t);
+		topic_free(cs, t);
 	map_fini(&cs->topics);
+	map_fini(&cs->topic_ids);
 	for (size_t i = 0; i < cs->broker_count; i++)
 		broker_fini(&cs->brokers[i]);
 	free(cs->brokers);
 	cs->brokers = NULL;
 	cs->broker_count = 0;
+	cs->announce_brokers = false;
+	for (int kind = 0; kind < LIST_COUNT; kind++) {
+		free(cs->lists[kind].items);
+		cs->lists[kind] = (struct partition_list){0};
+	}
 	cs->epoch = epoch;
 }
 
@@ -599,7 +620,8 @@ controller_state_brokers(struct controller_state *cs, const struct controller_br
 		return;
 	cs->announce_brokers = true;
 	model_each_partition(cs, forget_offline_dirs, fx);
-	model_each_partition(cs, decide, fx);
+	model_each_partition(cs, model_decide, fx);
+	model_resume_deletions(cs, fx);
 	for (size_t i = 0; i < count; i++)
 		cs->brokers[i].bounced = false;
 }
@@ -630,7 +652,7 @@ own_partition(struct model_topic *t, int32_t number)
 static struct model_topic *
 own_topic(struct controller_state *cs, const char *name)
 {
-	struct model_topic *t = find_topic(cs, name);
+	struct model_topic *t = model_topic(cs, name);
 
 	if (t != NULL)
 		return t;
@@ -648,7 +670,7 @@ controller_state_topic(struct controller_state *cs, const char *topic, const str
 {
 	struct model_topic *t = own_topic(cs, topic);
 
-	t->id = *id;
+	set_topic_id(cs, t, id);
 	for (int32_t i = 0; i < count; i++) {
 		const struct controller_assignment *a = &partitions[i];
 		struct model_partition *p;
@@ -662,8 +684,10 @@ controller_state_topic(struct controller_state *cs, const char *topic, const str
 		ids_set(&p->adding, a->adding, a->adding_count);
 		ids_set(&p->removing, a->removing, a->removing_count);
 		if (fx != NULL)
-			decide(cs, p, fx);
+			model_decide(cs, p, fx);
 	}
+	if (fx != NULL && t->deletion_started)
+		model_resume_deletion(cs, t, fx); /* what was added goes as well */
 }
 
 void
@@ -697,21 +721,21 @@ void
 controller_state_set_unclean(struct controller_state *cs, const char *topic, bool unclean,
 			     struct effects *fx)
 {
-	struct model_topic *t = find_topic(cs, topic);
+	struct model_topic *t = model_topic(cs, topic);
 
 	if (t == NULL)
 		return;
 	t->unclean = unclean;
 	for (int32_t i = 0; unclean && fx != NULL && i < t->partition_count; i++)
 		if (t->partitions[i] != NULL)
-			decide(cs, t->partitions[i], fx);
+			model_decide(cs, t->partitions[i], fx);
 }
 
 void
 controller_state_put_leadership(struct controller_state *cs, const char *topic, int32_t partition,
 				const struct controller_leadership *l)
 {
-	struct model_partition *p = find_partition(cs, topic, partition);
+	struct model_partition *p = model_partition(cs, topic, partition);
 
 	if (p == NULL)
 		return;
@@ -727,9 +751,9 @@ controller_state_put_leadership(struct controller_state *cs, const char *topic, 
 static void
 announce(struct controller_state *cs, struct model_partition *p, struct effects *fx)
 {
-	(void)cs;
 	(void)fx;
-	p->announce = p->has_leadership;
+	if (p->has_leadership)
+		model_announce(cs, p);
 }
 
 void
@@ -738,15 +762,16 @@ controller_state_take_office(struct controller_state *cs, struct effects *fx)
 	for (size_t i = 0; i < cs->broker_count; i++)
 		cs->brokers[i].is_new = true;
 	cs->announce_brokers = true;
-	model_each_partition(cs, decide, fx);
+	model_each_partition(cs, model_decide, fx);
 	model_each_partition(cs, announce, fx);
+	model_resume_deletions(cs, fx);
 }
 
 void
 controller_state_written(struct controller_state *cs, const char *topic, int32_t partition, int st,
 			 int32_t partition_epoch)
 {
-	struct model_partition *p = find_partition(cs, topic, partition);
+	struct model_partition *p = model_partition(cs, topic, partition);
 
 	if (p == NULL || !p->proposed)
 		return;
@@ -762,21 +787,21 @@ controller_state_written(struct controller_state *cs, const char *topic, int32_t
 	p->recovering = p->proposed_recovering;
 	ids_set(&p->isr, p->proposed_isr.items, p->proposed_isr.count);
 	if (p->proposed_by_leader)
-		p->announce_metadata = true;
+		model_announce_metadata(cs, p);
 	else
-		p->announce = true;
+		model_announce(cs, p);
 }
 
 void
 controller_state_decide_again(struct controller_state *cs, const char *topic, int32_t partition,
 			      struct effects *fx)
 {
-	struct model_partition *p = find_partition(cs, topic, partition);
+	struct model_partition *p = model_partition(cs, topic, partition);
 
 	if (p == NULL)
 		return;
-	decide(cs, p, fx);
-	p->announce = p->has_leadership; /* what another wrote is news as well */
+	model_decide(cs, p, fx);
+	announce(cs, p, fx); /* what another wrote is news as well */
 }
 
 void
@@ -785,7 +810,7 @@ controller_state_replica_offline(struct controller_state *cs, const struct uuid 
 				 struct effects *fx)
 {
 	struct model_topic *t = model_topic_by_id(cs, topic_id);
-	struct model_partition *p = t == NULL ? NULL : find_partition(cs, t->name, partition);
+	struct model_partition *p = t == NULL ? NULL : model_partition(cs, t->name, partition);
 
 	if (p == NULL || ids_have(&p->offline_dirs, broker_id) == offline)
 		return;
@@ -793,13 +818,13 @@ controller_state_replica_offline(struct controller_state *cs, const struct uuid 
 		ids_add(&p->offline_dirs, broker_id);
 	else
 		ids_remove(&p->offline_dirs, broker_id);
-	decide(cs, p, fx);
+	model_decide(cs, p, fx);
 }
 
 bool
 controller_state_topic_id(const struct controller_state *cs, const char *topic, struct uuid *ret_id)
 {
-	const struct model_topic *t = find_topic(cs, topic);
+	const struct model_topic *t = model_topic(cs, topic);
 
 	if (t != NULL)
 		*ret_id = t->id;
@@ -809,13 +834,13 @@ controller_state_topic_id(const struct controller_state *cs, const char *topic, 
 bool
 controller_state_knows_topic(const struct controller_state *cs, const char *topic)
 {
-	return find_topic(cs, topic) != NULL;
+	return model_topic(cs, topic) != NULL;
 }
 
 bool
 controller_state_is_queued_for_deletion(const struct controller_state *cs, const char *topic)
 {
-	const struct model_topic *t = find_topic(cs, topic);
+	const struct model_topic *t = model_topic(cs, topic);
 
 	return t != NULL && t->queued_for_deletion;
 }

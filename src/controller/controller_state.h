@@ -4,7 +4,7 @@
  * Events and facts go in; effects come out, in the order in which they must be carried out. No
  * socket, file, ensemble or clock can be reached from here, so that the same code runs in a test.
  *
- * Each event makes at most one new state for a partition, by one rule (see decide() in the .c
+ * Each event makes at most one new state for a partition, by one rule (see model_decide() in the .c
  * file), whatever happened: brokers came or went, a topic or partition is new. The actor writes
  * the states and tells what became of each write; controller_state_flush() then gives the requests
  * that tell the brokers.
@@ -124,6 +124,25 @@ void controller_state_probe(struct controller_state *cs, int32_t broker_id);
 void controller_state_set_unclean(struct controller_state *cs, const char *topic, bool unclean,
 				  struct effects *fx);
 
+/* ---- elections that somebody asks for (controller_elections.c) ---- */
+
+/*
+ * 0: the state is to be written; after the effects controller_state_leader() tells what came of
+ * it. K_UNKNOWN_TOPIC_OR_PARTITION, K_INVALID_TOPIC_EXCEPTION (the topic is being deleted),
+ * K_ELECTION_NOT_NEEDED; K_PREFERRED_LEADER_NOT_AVAILABLE or K_ELIGIBLE_LEADERS_NOT_AVAILABLE.
+ */
+MUST_CHECK int controller_state_elect(struct controller_state *cs, const char *topic,
+				      int32_t partition, bool unclean, struct effects *fx);
+/*
+ * Where more than percentage of the partitions that prefer a broker are led by others, that broker
+ * takes over those that it can. Returns how many.
+ */
+size_t controller_state_balance(struct controller_state *cs, int32_t percentage,
+				struct effects *fx);
+/* -1: none, or unknown. */
+int32_t controller_state_leader(const struct controller_state *cs, const char *topic,
+				int32_t partition);
+
 /* ---- what brokers ask (controller_asked.c) ---- */
 
 /*
@@ -170,7 +189,10 @@ void controller_state_replica_offline(struct controller_state *cs, const struct 
 				      struct effects *fx);
 void controller_state_topic_deleted(struct controller_state *cs, const char *topic);
 
-/* The requests that tell the brokers what has changed since the last call. */
+/*
+ * What follows from what was done: states to be written, or else the requests that tell the brokers
+ * what has changed. To be called, and its effects carried out, until there are none.
+ */
 void controller_state_flush(struct controller_state *cs, struct effects *fx);
 
 /* ---- looking ---- */

@@ -193,9 +193,10 @@ office_read_topics(struct controller *c, const char *const *names, size_t count,
 	return st;
 }
 
-/* Reads the settings that elections depend on. */
+/* fx NULL: facts only. */
 static int
-read_topic_settings(struct controller *c, const char *const *names, size_t count)
+read_topic_settings(struct controller *c, const char *const *names, size_t count,
+		    struct effects *fx)
 {
 	const struct broker_conf *conf = conf_store_get(c->settings.conf);
 	struct reads r;
@@ -209,11 +210,13 @@ read_topic_settings(struct controller *c, const char *const *names, size_t count
 		struct properties props = {0};
 		struct topic_conf tc;
 
-		if (r.ops[i].st == 0 &&
-		    znode_config_decode(buf_slice(&r.ops[i].value), &props) == 0 &&
+		/* Without a node the broker's settings hold. */
+		if ((r.ops[i].st == -ENOENT ||
+		     (r.ops[i].st == 0 &&
+		      znode_config_decode(buf_slice(&r.ops[i].value), &props) == 0)) &&
 		    topic_conf_init(&tc, conf, &props, NULL) == 0) {
 			controller_state_set_unclean(c->state, names[i],
-						     tc.unclean_leader_election_enable, NULL);
+						     tc.unclean_leader_election_enable, fx);
 			topic_conf_fini(&tc);
 		}
 		properties_fini(&props);
@@ -288,9 +291,26 @@ office_topics_changed(struct controller *c, struct effects *fx)
 	/* Its settings first: they may allow an unclean election. */
 	st = office_read_topics(c, added, count, fx);
 	if (st == 0)
-		st = read_topic_settings(c, added, count);
+		st = read_topic_settings(c, added, count, NULL);
 	free(added);
 	zk_names_fini(&names);
+	return st;
+}
+
+int
+office_settings_changed(struct controller *c, const char *const *names, size_t count,
+			struct effects *fx)
+{
+	struct zk_names all;
+	int st;
+
+	if (names != NULL)
+		return read_topic_settings(c, names, count, fx);
+	st = zk_children(c->zk, "/brokers/topics", true, &all);
+	if (st != 0)
+		return st;
+	st = read_topic_settings(c, (const char *const *)all.names, all.count, fx);
+	zk_names_fini(&all);
 	return st;
 }
 
@@ -304,7 +324,7 @@ office_read_cluster(struct controller *c)
 		return st;
 	st = office_read_topics(c, (const char *const *)names.names, names.count, NULL);
 	if (st == 0)
-		st = read_topic_settings(c, (const char *const *)names.names, names.count);
+		st = read_topic_settings(c, (const char *const *)names.names, names.count, NULL);
 	if (st == 0)
 		st = read_states(c, (const char *const *)names.names, names.count);
 	zk_names_fini(&names);

@@ -19,6 +19,7 @@ KEY, VALUE = b"key", b"the very value"
 ILLEGAL_GENERATION, INCONSISTENT_PROTOCOL, INVALID_GROUP_ID, UNKNOWN_MEMBER_ID = 22, 23, 24, 25
 INVALID_SESSION_TIMEOUT, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND = 26, 68, 69
 MEMBER_ID_REQUIRED, SUBSCRIBED_TO_TOPIC = 79, 86
+ELECTION_NOT_NEEDED, UNKNOWN_SERVER_ERROR = 84, -1
 FIRST_CONTROLLER_EPOCH = 1
 
 EXCHANGES = {}
@@ -624,6 +625,29 @@ def alter_partition(world, ask, version):
             {"PartitionIndex": 0, "LeaderEpoch": 0, "NewIsr": [0],
              "NewIsrWithEpochs": [{"BrokerId": 0, "BrokerEpoch": -1}]}]}]})
     assert (answer["ErrorCode"], answer["Topics"]) == (STALE_BROKER_EPOCH, [])
+
+
+@exchange
+def elect_leaders(world, ask, version):
+    def results(answer):
+        assert answer.get("ErrorCode", NONE) == NONE
+        return {t["Topic"]: [(p["PartitionId"], p["ErrorCode"]) for p in t["PartitionResult"]]
+                for t in answer["ReplicaElectionResults"]}
+
+    for election_type in (0, 1) if version >= 1 else (0,):
+        asked = ask({"ElectionType": election_type, "TimeoutMs": 10000, "TopicPartitions": [
+            {"Topic": "t", "Partitions": [0, 9]}, {"Topic": "absent", "Partitions": [0]}]})
+        assert results(asked) == {"t": [(0, ELECTION_NOT_NEEDED), (9, UNKNOWN_TOPIC)],
+                                  "absent": [(0, UNKNOWN_TOPIC)]}
+    assert results(ask({"TopicPartitions": []})) == {}
+    # Of all partitions those that need none are left out; other tests' makeshift topics are not
+    # the controller's.
+    everything = results(ask({"TopicPartitions": None, "TimeoutMs": 10000}))
+    assert "t" not in everything
+    assert {e for errors in everything.values() for _, e in errors} <= {UNKNOWN_TOPIC}
+    if version >= 1:
+        refused = ask({"ElectionType": 7, "TopicPartitions": [{"Topic": "t", "Partitions": [0]}]})
+        assert refused["ErrorCode"] == UNKNOWN_SERVER_ERROR
 
 
 @exchange

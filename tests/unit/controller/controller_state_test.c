@@ -449,6 +449,161 @@ a_failed_directory_costs_its_broker_the_leadership(void **state)
 	assert_string_equal(written(w), "2/1 [2,3]");
 }
 
+/* ---- elections that somebody asks for ---- */
+
+/* Led by 2, with 1 preferred, alive and in the ISR again. */
+static void
+led_by_another(struct world *w)
+{
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", all, 3);
+	write_succeeds(w, "t", 0);
+	brokers_from(w, (int32_t[]){2, 3, 1}, 3, 2, 100);
+	write_succeeds(w, "t", 1);
+	assert_int_equal(leader_wants(w, 2, 1, 1, (int32_t[]){2, 3, 1}, 3), 0);
+	write_succeeds(w, "t", 2);
+	controller_state_flush(w->cs, &w->fx);
+	forget_effects(w);
+}
+
+static void
+the_preferred_replica_leads_again_when_asked_for(void **state)
+{
+	struct world *w = *state;
+
+	led_by_another(w);
+	assert_int_equal(controller_state_elect(w->cs, "t", 0, false, &w->fx), 0);
+	assert_string_equal(written(w), "1/2 [2,3,1]");
+	write_succeeds(w, "t", 3);
+	assert_int_equal(controller_state_leader(w->cs, "t", 0), 1);
+	controller_state_flush(w->cs, &w->fx);
+	assert_int_equal(count_sends(w, 3, API_LEADER_AND_ISR), 1);
+	assert_int_equal(controller_state_elect(w->cs, "t", 0, false, &w->fx),
+			 K_ELECTION_NOT_NEEDED);
+}
+
+static void
+an_election_that_cannot_be_has_its_reason(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(controller_state_elect(w->cs, "t", 0, false, &w->fx),
+			 K_UNKNOWN_TOPIC_OR_PARTITION);
+	led_by_another(w);
+	assert_int_equal(controller_state_elect(w->cs, "t", 1, false, &w->fx),
+			 K_UNKNOWN_TOPIC_OR_PARTITION);
+	assert_int_equal(controller_state_elect(w->cs, "t", 0, true, &w->fx),
+			 K_ELECTION_NOT_NEEDED);
+	brokers_from(w, (int32_t[]){2, 3, 1}, 2, 2, 100); /* the preferred one goes */
+	write_succeeds(w, "t", 3);
+	assert_int_equal(controller_state_elect(w->cs, "t", 0, false, &w->fx),
+			 K_PREFERRED_LEADER_NOT_AVAILABLE);
+	controller_state_delete(w->cs, "t", &w->fx);
+	assert_int_equal(controller_state_elect(w->cs, "t", 0, false, &w->fx),
+			 K_INVALID_TOPIC_EXCEPTION);
+}
+
+static void
+an_unclean_election_takes_whoever_is_there(void **state)
+{
+	struct world *w = *state;
+
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", (int32_t[]){1, 2}, 2);
+	write_succeeds(w, "t", 0);
+	brokers_are(w, (int32_t[]){1, 3}, 2, 0); /* 2 leaves the ISR */
+	write_succeeds(w, "t", 1);
+	brokers_are(w, (int32_t[]){3}, 1, 0);
+	assert_string_equal(written(w), "-1/2 [1]");
+	write_succeeds(w, "t", 2);
+	assert_int_equal(controller_state_elect(w->cs, "t", 0, true, &w->fx),
+			 K_ELIGIBLE_LEADERS_NOT_AVAILABLE);
+	brokers_are(w, (int32_t[]){2, 3}, 2, 100);
+	assert_string_equal(written(w), "");
+	assert_int_equal(controller_state_elect(w->cs, "t", 0, true, &w->fx), 0);
+	assert_string_equal(written(w), "2/3 [2]");
+	assert_true(w->fx.first->state.recovering);
+}
+
+static void
+leaders_are_balanced_where_too_many_are_elsewhere(void **state)
+{
+	struct world *w = *state;
+
+	led_by_another(w);
+	assert_int_equal(controller_state_balance(w->cs, 100, &w->fx), 0); /* strictly more */
+	assert_string_equal(written(w), "");
+	assert_int_equal(controller_state_balance(w->cs, 99, &w->fx), 1);
+	assert_string_equal(written(w), "1/2 [2,3,1]");
+	write_succeeds(w, "t", 3);
+	assert_int_equal(controller_state_balance(w->cs, 0, &w->fx), 0);
+}
+
+/* ---- what an event costs ---- */
+
+static void
+an_event_is_told_of_what_it_changed_alone(void **state)
+{
+	struct world *w = *state;
+	const struct update_metadata_request *um;
+
+	brokers_are(w, (int32_t[]){1, 2}, 2, 0);
+	for (int i = 0; i < 50; i++) {
+		struct controller_assignment a = {
+		    .partition = 0, .replicas = (int32_t[]){1, 2}, .replica_count = 2};
+		struct uuid id = {{2, (uint8_t)i}};
+		char name[8];
+
+		snprintf(name, sizeof(name), "t%d", i);
+		controller_state_topic(w->cs, name, &id, &a, 1, &w->fx);
+		write_succeeds(w, name, 0);
+	}
+	controller_state_flush(w->cs, &w->fx);
+	um = request_to(w, 2, API_UPDATE_METADATA);
+	assert_int_equal(um->topic_states_count, 50);
+	forget_effects(w);
+	controller_state_replica_offline(w->cs, &(struct uuid){{2, 7}}, 0, 1, true, &w->fx);
+	assert_string_equal(written(w), "2/1 [2]");
+	write_succeeds(w, "t7", 1);
+	controller_state_flush(w->cs, &w->fx);
+	um = request_to(w, 2, API_UPDATE_METADATA);
+	assert_int_equal(um->topic_states_count, 1);
+	assert_string_equal(um->topic_states[0].topic_name.data, "t7");
+	assert_int_equal(um->topic_states[0].partition_states[0].offline_replicas_count, 1);
+}
+
+/* ---- deletion ---- */
+
+static void
+a_deletion_that_failed_is_tried_again_when_a_broker_of_the_topic_starts(void **state)
+{
+	struct world *w = *state;
+
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", (int32_t[]){1, 2}, 2);
+	write_succeeds(w, "t", 0);
+	controller_state_delete(w->cs, "t", &w->fx);
+	controller_state_flush(w->cs, &w->fx);
+	assert_int_equal(count_sends(w, 1, API_STOP_REPLICA), 1);
+	forget_effects(w);
+	controller_state_replica_deleted(w->cs, "t", 0, 1, false, &w->fx); /* its disk is ill */
+	controller_state_flush(w->cs, &w->fx);
+	assert_null(w->fx.first);
+	brokers_from(w, (int32_t[]){1, 2, 3}, 3, 2, 100); /* 3 has nothing to do with it */
+	controller_state_flush(w->cs, &w->fx);
+	assert_int_equal(count_sends(w, 1, API_STOP_REPLICA), 0);
+	forget_effects(w);
+	brokers_from(w, (int32_t[]){1, 3, 2}, 3, 1, 100);
+	controller_state_flush(w->cs, &w->fx);
+	assert_int_equal(count_sends(w, 1, API_STOP_REPLICA), 1);
+	assert_int_equal(count_sends(w, 2, API_STOP_REPLICA), 1);
+	forget_effects(w);
+	controller_state_replica_deleted(w->cs, "t", 0, 1, true, &w->fx);
+	assert_null(w->fx.first);
+	controller_state_replica_deleted(w->cs, "t", 0, 2, true, &w->fx);
+	assert_int_equal(w->fx.first->kind, EFFECT_DELETE_TOPIC);
+}
+
 /* ---- a random world ---- */
 
 static uint64_t
@@ -636,6 +791,12 @@ main(void)
 	    TEST(a_topic_goes_when_every_replica_has_been_deleted),
 	    TEST(a_request_to_delete_what_does_not_exist_is_removed),
 	    TEST(a_failed_directory_costs_its_broker_the_leadership),
+	    TEST(the_preferred_replica_leads_again_when_asked_for),
+	    TEST(an_election_that_cannot_be_has_its_reason),
+	    TEST(an_unclean_election_takes_whoever_is_there),
+	    TEST(leaders_are_balanced_where_too_many_are_elsewhere),
+	    TEST(an_event_is_told_of_what_it_changed_alone),
+	    TEST(a_deletion_that_failed_is_tried_again_when_a_broker_of_the_topic_starts),
 	    cmocka_unit_test(in_a_random_world_leaders_live_and_epochs_rise),
 	    cmocka_unit_test(replicas_are_spread_evenly),
 	    cmocka_unit_test(replicas_stand_in_different_racks),

@@ -1,0 +1,222 @@
+"""What is asked of the controller: elections, reassignments, deletions, in a cluster of three."""
+import json
+import signal
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from kazoo.client import KazooClient
+
+from conftest import Cluster, wait_until
+from wire import Connection
+
+NONE, UNKNOWN_TOPIC, NOT_CONTROLLER, REQUEST_TIMED_OUT = 0, 3, 41, 7
+PREFERRED_NOT_AVAILABLE, ELIGIBLE_NOT_AVAILABLE, NOT_NEEDED = 80, 83, 84
+PREFERRED, UNCLEAN = 0, 1
+TOPIC_RESOURCE, BROKER_RESOURCE = 2, 4
+UNBALANCED = {"auto.leader.rebalance.enable": "false"}
+
+
+@pytest.fixture
+def make_cluster(tmp_path, zookeeper):
+    made = []
+
+    def make(config=None, count=3):
+        path = tmp_path / f"c{len(made)}"
+        chroot = f"/{tmp_path.name}-{len(made)}"
+        c = Cluster(path, count, zookeeper=zookeeper, chroot=chroot, config={
+            "zookeeper.session.timeout.ms": 2000, "replica.lag.time.max.ms": 5000,
+            "offsets.topic.num.partitions": 1, **(config or {})}).start()
+        made.append(c)
+        return c
+
+    yield make
+    for c in made:
+        for broker in c.brokers:
+            if broker.process is not None and broker.process.running():
+                broker.process.send(signal.SIGCONT)
+                broker.process.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def ensemble(zookeeper):
+    """A client of the ensemble; paths are below the chroot of the cluster."""
+    client = KazooClient(zookeeper.connect)
+    client.start()
+    yield client
+    client.stop()
+    client.close()
+
+
+def admin(cluster):
+    """A client of the brokers that run; the cluster keeps it, since its futures need it."""
+    bootstrap = ",".join(b.bootstrap for b in cluster.brokers if b.process.running())
+    if getattr(cluster, "admin", (None,))[0] != bootstrap:
+        cluster.admin = bootstrap, AdminClient({"bootstrap.servers": bootstrap})
+    return cluster.admin[1]
+
+
+def described(cluster, topic):
+    return admin(cluster).list_topics(topic, timeout=10).topics[topic].partitions
+
+
+def make_topic(cluster, assignment, name="t", config=None):
+    """assignment: the replicas of each partition."""
+    admin(cluster).create_topics([NewTopic(
+        name, len(assignment), replica_assignment=assignment, config=config or {})])[name].result(30)
+    wait_until(lambda: all(set(p.isrs) == set(assignment[n])
+                           for n, p in described(cluster, name).items()), "all are in sync")
+    return name
+
+
+def by_id(cluster, broker_id):
+    return next(b for b in cluster.brokers if b.id == broker_id)
+
+
+def controller_id(cluster):
+    return wait_until(lambda: next((i for i in {admin(cluster).list_topics(timeout=10).controller_id}
+                                    if i > 0 and by_id(cluster, i).process.running()), None),
+                      "there is a controller")
+
+
+def ask_controller(cluster, name, version, values):
+    with Connection(by_id(cluster, controller_id(cluster)).port) as c:
+        return c.call(name, version, values)
+
+
+def elect(cluster, election_type, partitions, topic="t"):
+    """{partition: error} of the topic."""
+    answer = ask_controller(cluster, "ElectLeaders", 2, {
+        "ElectionType": election_type, "TimeoutMs": 20000,
+        "TopicPartitions": None if partitions is None else [
+            {"Topic": topic, "Partitions": partitions}]})
+    assert answer["ErrorCode"] == NONE
+    return {p["PartitionId"]: p["ErrorCode"] for t in answer["ReplicaElectionResults"]
+            if t["Topic"] == topic for p in t["PartitionResult"]}
+
+
+def leaders(cluster, topic="t"):
+    """As the controller's broker tells: elections have ended when that knows."""
+    answer = ask_controller(cluster, "Metadata", 9, {
+        "Topics": [{"Name": topic}], "AllowAutoTopicCreation": False})
+    return {p["PartitionIndex"]: p["LeaderId"] for p in answer["Topics"][0]["Partitions"]}
+
+
+def come_back(cluster, broker, topic="t"):
+    broker.start()
+    wait_until(lambda: all(broker.id in p.isrs for p in described(cluster, topic).values()
+                           if broker.id in p.replicas), f"broker {broker.id} is in sync again")
+
+
+def state_of(cluster, ensemble, topic, partition):
+    path = f"{cluster.chroot}/brokers/topics/{topic}/partitions/{partition}/state"
+    return json.loads(ensemble.get(path)[0])
+
+
+def no_errors(cluster):
+    assert [b.errors() for b in cluster.brokers] == [[] for _ in cluster.brokers]
+
+
+# ---- elections ---------------------------------------------------------------------------------
+
+
+def test_preferred_leaders_lead_again_when_they_are_asked_for(make_cluster, ensemble):
+    c = make_cluster(UNBALANCED)
+    make_topic(c, [[1, 2, 3], [2, 3, 1], [3, 1, 2]])
+    by_id(c, 2).stop()
+    wait_until(lambda: leaders(c) == {0: 1, 1: 3, 2: 3}, "2 leads no more")
+    assert elect(c, PREFERRED, [0, 1, 9]) == {0: NOT_NEEDED, 1: PREFERRED_NOT_AVAILABLE,
+                                              9: UNKNOWN_TOPIC}
+    come_back(c, by_id(c, 2))
+    assert leaders(c) == {0: 1, 1: 3, 2: 3}
+    assert elect(c, PREFERRED, [0, 1, 2]) == {0: NOT_NEEDED, 1: NONE, 2: NOT_NEEDED}
+    assert leaders(c) == {0: 1, 1: 2, 2: 3}
+    # As the tools of old ask: by a znode, which goes when it is done.
+    by_id(c, 3).restart()
+    wait_until(lambda: all(3 in p.isrs for p in described(c, "t").values()), "3 is in sync again")
+    assert leaders(c)[2] != 3
+    path = f"{c.chroot}/admin/preferred_replica_election"
+    ensemble.create(path, json.dumps({"version": 1, "partitions": [
+        {"topic": "t", "partition": 2}, {"topic": "absent", "partition": 0}]}).encode())
+    wait_until(lambda: leaders(c) == {0: 1, 1: 2, 2: 3}, "3 leads again")
+    wait_until(lambda: not ensemble.exists(path), "the request is gone")
+    ensemble.create(path, b"nothing that can be read")
+    wait_until(lambda: not ensemble.exists(path), "nonsense goes as well")
+
+
+def test_all_partitions_may_be_meant_and_others_than_the_controller_refuse(make_cluster):
+    c = make_cluster(UNBALANCED)
+    make_topic(c, [[1, 2, 3], [2, 3, 1]])
+    other = next(b for b in c.brokers if b.id != controller_id(c))
+    with Connection(other.port) as connection:
+        answer = connection.call("ElectLeaders", 2, {"TopicPartitions": [
+            {"Topic": "t", "Partitions": [0]}]})
+    assert answer["ReplicaElectionResults"][0]["PartitionResult"][0]["ErrorCode"] == NOT_CONTROLLER
+    by_id(c, 1).restart()
+    wait_until(lambda: all(1 in p.isrs for p in described(c, "t").values()), "1 is in sync again")
+    assert leaders(c)[0] != 1
+    assert elect(c, PREFERRED, None) == {0: NONE}
+    assert leaders(c) == {0: 1, 1: 2}
+    no_errors(c)
+
+
+def allow_unclean(cluster, resource_type, name):
+    answer = ask_controller(cluster, "IncrementalAlterConfigs", 1, {"Resources": [
+        {"ResourceType": resource_type, "ResourceName": name, "Configs": [
+            {"Name": "unclean.leader.election.enable", "ConfigOperation": 0, "Value": "true"}]}]})
+    assert [r["ErrorCode"] for r in answer["Responses"]] == [NONE]
+
+
+def test_an_unclean_leader_is_elected_when_asked_for_or_allowed(make_cluster, ensemble):
+    c = make_cluster(UNBALANCED)
+    keep = controller_id(c)
+    a, b = [i for i in (1, 2, 3) if i != keep]
+    make_topic(c, [[a, b], [a, b]])
+    make_topic(c, [[a, b]], name="u")
+    by_id(c, b).kill()
+    wait_until(lambda: all(p.isrs == [a] for t in "tu" for p in described(c, t).values()),
+               "one has left the ISR")
+    by_id(c, a).kill()
+    wait_until(lambda: set(leaders(c).values()) == {-1}, "nobody leads")
+    assert elect(c, UNCLEAN, [0]) == {0: ELIGIBLE_NOT_AVAILABLE}
+    by_id(c, b).start()
+    assert leaders(c) == {0: -1, 1: -1}
+    assert elect(c, UNCLEAN, [0]) == {0: NONE}
+    assert leaders(c) == {0: b, 1: -1} and leaders(c, "u") == {0: -1}
+    # A topic's setting, and then the cluster's, allow it without anyone asking.
+    allow_unclean(c, TOPIC_RESOURCE, "t")
+    wait_until(lambda: leaders(c) == {0: b, 1: b}, "the topic's setting holds")
+    assert leaders(c, "u") == {0: -1}
+    allow_unclean(c, BROKER_RESOURCE, "")
+    wait_until(lambda: leaders(c, "u") == {0: b}, "the cluster's setting holds")
+
+
+def test_leaders_are_balanced_by_themselves(make_cluster):
+    c = make_cluster({"leader.imbalance.check.interval.seconds": 1})
+    make_topic(c, [[1, 2, 3], [2, 3, 1], [3, 1, 2]])
+    for broker in c.brokers:
+        broker.restart()
+        wait_until(lambda: leaders(c) == {0: 1, 1: 2, 2: 3}, "each leads what prefers it")
+    assert any("balancing leaders" in b.log() for b in c.brokers)
+
+
+# ---- deletion ----------------------------------------------------------------------------------
+
+
+def test_a_topic_with_a_replica_on_a_dead_broker_goes_when_that_is_back(make_cluster, ensemble):
+    c = make_cluster()
+    keep = controller_id(c)
+    victim = next(b for b in c.brokers if b.id != keep)
+    make_topic(c, [[1, 2, 3], [2, 3, 1]])
+    victim.kill()
+    wait_until(lambda: all(victim.id not in p.isrs for p in described(c, "t").values()),
+               "it has left the ISR")
+    admin(c).delete_topics(["t"])["t"].result(30)
+    alive = [b for b in c.brokers if b is not victim]
+    wait_until(lambda: not any((b.data / f"t-{n}").exists() for b in alive for n in (0, 1)),
+               "the others have deleted theirs")
+    assert ensemble.exists(f"{c.chroot}/brokers/topics/t")
+    assert (victim.data / "t-0").exists()
+    victim.start()
+    wait_until(lambda: not ensemble.exists(f"{c.chroot}/brokers/topics/t"), "the znode is gone")
+    assert not ensemble.exists(f"{c.chroot}/admin/delete_topics/t")
+    assert not (victim.data / "t-0").exists()

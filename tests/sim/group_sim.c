@@ -95,7 +95,7 @@ static struct world {
 	int64_t last_logged[PARTITIONS]; /* -1: none, or reset */
 	int64_t last_batch[PARTITIONS];  /* what was visible last */
 	char owner[GENERATIONS][PARTITIONS][32];
-	uint32_t next_id, next_process;
+	uint32_t next_id, next_process, rebalance_span_ms;
 	int refuse_percent, late_ms;
 	uint64_t steps, stables, moves, replaced;
 } w;
@@ -652,7 +652,7 @@ client_synced(struct client *c, const struct group_synced *synced)
 		c->owns[p] = true;
 	}
 	c->state = MEMBER;
-	act_in(c, (uint32_t)c->session_ms / 3);
+	act_in(c, 500);
 }
 
 static void
@@ -695,6 +695,12 @@ send_heartbeat(struct client *c)
 		act_in(c, 500); /* finds the coordinator first */
 		return;
 	}
+	/* Perhaps it commits before it hears how things are. */
+	for (int i = 0; w.g != NULL && percent(50) && i < PARTITIONS; i++) {
+		fetch_and_commit(c);
+		if (c->state != MEMBER)
+			return;
+	}
 	if (w.g != NULL) {
 		group_effects_init(&fx);
 		st = group_heartbeat(w.g, &from, now(), &fx);
@@ -709,7 +715,7 @@ send_heartbeat(struct client *c)
 		return;
 	}
 	act_in(c, (uint32_t)c->session_ms / 3);
-	for (int i = 0; c->state == MEMBER && i < 3; i++)
+	for (int i = 0; c->state == MEMBER && i < 2 * PARTITIONS; i++)
 		fetch_and_commit(c);
 }
 
@@ -761,8 +767,8 @@ start_client(struct client *c)
 	    .needs_id = percent(70),
 	    .skips = percent(50),
 	    .session_ms = 6000 + (int32_t)below(24000),
-	    .rebalance_ms =
-		percent(5) ? (int32_t)below(3) - 1 : REBALANCE_MIN_MS + (int32_t)below(55000),
+	    .rebalance_ms = percent(5) ? (int32_t)below(3) - 1
+				       : REBALANCE_MIN_MS + (int32_t)below(w.rebalance_span_ms),
 	    .reads = (uint8_t)below(4),
 	    .protocols = (uint8_t)(percent(5) ? 3 : below(3)),
 	};
@@ -809,7 +815,7 @@ chaos(void)
 	} else if (what < 11) {
 		leave(c, true);
 	} else if (what < 16 && c->act_ms != INT64_MAX) {
-		c->act_ms += below(60000); /* stalls */
+		c->act_ms += below(percent(50) ? 20000 : 60000); /* stalls */
 	} else if (what < 22 && c->state == MEMBER) {
 		c->reads = (uint8_t)below(8);
 		c->state = TO_JOIN;
@@ -1025,6 +1031,7 @@ run_world(uint64_t seed)
 	w.now_ms = 1;
 	w.settings.initial_rebalance_delay_ms = percent(30) ? 0 : (int32_t)below(4000);
 	w.settings.max_size = CLIENTS * 2;
+	w.rebalance_span_ms = percent(50) ? 2000 : 55000; /* longer than sessions, or not */
 	for (int p = 0; p < PARTITIONS; p++)
 		w.last_logged[p] = w.last_batch[p] = -1;
 	for (int round = 0; round < 2; round++) {

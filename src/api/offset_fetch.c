@@ -40,8 +40,12 @@ fill_partition(struct fetching *f, int32_t partition, const struct offset_view *
 		return;
 	resp->committed_offset = view->committed.offset;
 	resp->committed_leader_epoch = view->committed.leader_epoch;
-	if (view->committed.metadata.len > 0)
-		resp->metadata = api_copy_text(f->call, view->committed.metadata.data);
+	if (view->committed.metadata.len > 0) { /* any bytes, NUL among them */
+		struct str text = view->committed.metadata;
+
+		resp->metadata.data = arena_strdup(&f->call->arena, text.data, text.len);
+		resp->metadata.len = resp->metadata.data == NULL ? 0 : text.len;
+	}
 }
 
 static void

@@ -374,7 +374,7 @@ tell_result(struct load *load, int st, int64_t took_us)
 {
 	struct group_shard *shard = load->shard;
 
-	metric_add(shard->gc->skipped_records, load->skipped);
+	metric_add(shard->gc->skipped_records, load->skipped + load->unknown);
 	histogram_observe(shard->gc->load_time, took_us);
 	if (st != 0)
 		diag_error(DIAG_GROUP,

@@ -275,6 +275,7 @@ def test_members_go_on_across_a_restart_of_the_broker(broker):
     wait_until(lambda: sum(len(m.seen) for m in members) >= 100, "all records are read")
     had = [(m.assigned, m.rebalances) for m in members]
     broker.restart()
+    wait_until(lambda: state(broker, "g") != ("", 0), "the group is loaded")
     assert state(broker, "g") == ("Stable", 3)
     produce(broker, topic, 100, first=100)
     wait_until(lambda: sum(committed(broker, "g", topic).values()) == 200, "all is committed")

@@ -169,11 +169,11 @@ for id in $(seq $count); do
 		else
 			echo "zookeeper.connect=127.0.0.1:$zk_port/quickstart"
 			echo "zookeeper.session.timeout.ms=6000"
-			echo "offsets.topic.replication.factor=1"
 		fi
 	} >"$dir/broker$id/server.properties"
 	setsid "$klammd" "$dir/broker$id/server.properties" >"$dir/broker$id/log" 2>&1 </dev/null &
 	echo $! >"$dir/broker$id/pid"
+	disown
 	ready() {
 		exec 9<>"/dev/tcp/127.0.0.1/$http" &&
 			printf 'GET /readyz HTTP/1.0\r\n\r\n' >&9 && grep -q '200 OK' <&9
@@ -194,8 +194,10 @@ export KLAMM_BOOTSTRAP_SERVER=$bootstrap
 client="--command-config $dir/client.properties"
 
 say "Creating the topic greetings with 6 partitions, sending and reading 1000 records"
-"$klamm" topic create greetings $client --partitions 6 --replication-factor 1 --if-not-exists ||
-	die "the topic could not be created"
+replicas=3
+[ $standalone = no ] || replicas=1
+"$klamm" topic create greetings $client --partitions 6 --replication-factor $replicas \
+	--if-not-exists || die "the topic could not be created"
 seq 1 1000 | sed 's/.*/key&:greeting number &/' >"$dir/sent"
 "$klamm" produce -t greetings -K : $client <"$dir/sent" || die "the records could not be sent"
 "$klamm" consume -t greetings -o beginning -e -q -f '%k:%s\n' $client >"$dir/received" ||
@@ -205,6 +207,35 @@ sort -u "$dir/sent" | comm -23 - "$dir/received.sorted" | grep -q . &&
 	die "records are missing: compare $dir/sent and $dir/received"
 echo "$(wc -l <"$dir/received") records came back, all that were sent among them"
 "$klamm" topic describe greetings $client
+
+if [ $standalone = no ]; then
+	leader=$("$klamm" topic describe greetings --json $client |
+		python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["partitions"][0]["leader"])') ||
+		die "nobody leads greetings-0"
+	say "Killing broker $leader, which leads greetings-0, and reading on without it"
+	start=$(date +%s%N)
+	kill -9 "$(cat "$dir/broker$leader/pid")"
+	seq 1001 2000 | sed 's/.*/key&:greeting number &/' >>"$dir/sent"
+	tail -n 1000 "$dir/sent" | "$klamm" produce -t greetings -K : $client ||
+		die "the records could not be sent"
+	echo "1000 more records were taken $((($(date +%s%N) - start) / 1000000)) ms after the kill"
+	"$klamm" consume -t greetings -o beginning -e -q -f '%k:%s\n' $client >"$dir/received" ||
+		die "the records could not be read"
+	sort -u "$dir/received" >"$dir/received.sorted"
+	sort -u "$dir/sent" | comm -23 - "$dir/received.sorted" | grep -q . &&
+		die "records are missing: compare $dir/sent and $dir/received"
+	echo "$(wc -l <"$dir/received") records came back from the other brokers"
+	setsid "$klammd" "$dir/broker$leader/server.properties" >>"$dir/broker$leader/log" 2>&1 \
+		</dev/null &
+	echo $! >"$dir/broker$leader/pid"
+	disown
+	in_sync() {
+		[ -z "$("$klamm" topic describe greetings --under-replicated-partitions $client |
+			grep Partition:)" ]
+	}
+	wait_for 60 "broker $leader, in sync again" in_sync
+	"$klamm" topic describe greetings $client
+fi
 
 if [ $smoke = yes ]; then
 	stop_all

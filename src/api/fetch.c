@@ -21,6 +21,7 @@
 #define CONSUMER_REPLICA_ID (-1)
 #define DEBUGGING_REPLICA_ID (-2)
 #define WARM_CHUNK_BYTES 65536
+#define RACK_AWARE_SELECTOR "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 
 /* One target under way. */
 struct fetching {
@@ -87,6 +88,23 @@ resolve_topic(struct api_call *call, struct fetch_target *t)
 
 	t->topic = api_copy_text(call, topic == NULL ? NULL : topic->name);
 	metadata_done(md);
+}
+
+/* A consumer that says where it is may be sent to a replica nearby (KIP-392). */
+static void
+choose_replica(struct api_call *call, const struct fetch_state *state, struct fetch_target *t,
+	       struct fetching *f)
+{
+	const char *selector = api_conf(call)->replica_selector_class;
+
+	if (state->replica_id != CONSUMER_REPLICA_ID || state->req->rack_id.len == 0 ||
+	    api_version(call) < 11 || selector == NULL ||
+	    strcmp(selector, RACK_AWARE_SELECTOR) != 0)
+		return;
+	f->data.preferred_read_replica =
+	    partition_preferred_replica(f->partition, state->req->rack_id, t->fetch_offset);
+	if (f->data.preferred_read_replica >= 0)
+		t->must_answer = true;
 }
 
 /* Has the fetcher's history parted from ours before the offset it asks for? */
@@ -185,6 +203,8 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 	log_offsets(log, &f->offsets);
 	leader_end = f->offsets.log_end_offset;
 	st = check_divergence(log, t, f);
+	if (st == 0)
+		choose_replica(call, state, t, f);
 	if (st == 0 && !t->must_answer) {
 		st = log_read(log, t->fetch_offset, max_bytes < 0 ? 0 : max_bytes, min_one,
 			      state->isolation, !state->warmed, &read);

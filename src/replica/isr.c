@@ -196,6 +196,25 @@ isr_members(const struct isr *isr, int32_t leader_id, bool proposed, int32_t *re
 	return count;
 }
 
+int32_t
+isr_preferred_replica(const struct isr *isr, int64_t offset, isr_suit_fn *suit, void *arg)
+{
+	const struct isr_follower *best = NULL;
+
+	for (int32_t i = 0; i < isr->follower_count; i++) {
+		const struct isr_follower *f = &isr->followers[i];
+
+		if (!f->in_isr || offset < f->log_start_offset || offset > f->log_end_offset ||
+		    !suit(arg, f->broker_id))
+			continue;
+		if (best == NULL || f->log_end_offset > best->log_end_offset ||
+		    (f->log_end_offset == best->log_end_offset &&
+		     f->last_caught_up_ms > best->last_caught_up_ms))
+			best = f;
+	}
+	return best == NULL ? -1 : best->broker_id;
+}
+
 /* ---- proposals ---- */
 
 static void

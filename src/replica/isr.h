@@ -65,6 +65,13 @@ bool isr_has(const struct isr *isr, int32_t broker_id);
 
 typedef bool isr_alive_fn(void *arg, int32_t broker_id);
 
+/*
+ * The follower that a consumer may read from instead: of those in the ISR that suit() accepts and
+ * that hold the offset, the one that is furthest, and of such the one that was so last. -1: none.
+ */
+typedef bool isr_suit_fn(void *arg, int32_t broker_id);
+int32_t isr_preferred_replica(const struct isr *isr, int64_t offset, isr_suit_fn *suit, void *arg);
+
 /* How far the high watermark may go, when the ISR is large enough at all. */
 int64_t isr_high_watermark(const struct isr *isr, int64_t leader_end, int64_t lag_max_ms,
 			   int64_t now_ms, isr_alive_fn *alive, void *arg);

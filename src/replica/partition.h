@@ -82,6 +82,12 @@ MUST_CHECK int partition_follower_fetched(struct partition *p, int32_t broker_id
 					  int64_t log_start_offset, int64_t leader_end);
 
 /*
+ * Where a consumer of this rack should rather read from this offset: a broker's id, or -1 for us.
+ * Source  zookeeper-and-controller, section 5.12: Kafka's RackAwareReplicaSelector.
+ */
+int32_t partition_preferred_replica(struct partition *p, struct str rack, int64_t offset);
+
+/*
  * How an acks=all wait for `offset` stands: 1 while it goes on; 0 when the high watermark has
  * reached it; K_NOT_ENOUGH_REPLICAS_AFTER_APPEND, K_NOT_LEADER_OR_FOLLOWER,
  * K_KAFKA_STORAGE_ERROR or K_UNKNOWN_TOPIC_OR_PARTITION when it ended otherwise.

@@ -94,6 +94,39 @@ partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t offse
 	return st;
 }
 
+struct rack_of_consumer {
+	const struct partition *p;
+	struct str rack;
+};
+
+static bool
+is_in_rack(void *arg, int32_t broker_id)
+{
+	const struct rack_of_consumer *r = arg;
+	struct metadata *md = r->p->context->metadata;
+	const struct metadata_broker *broker = metadata_broker(metadata_read(md), broker_id);
+	bool in_rack =
+	    broker != NULL && broker->rack != NULL && str_equal(str_of(broker->rack), r->rack);
+
+	metadata_done(md);
+	return in_rack;
+}
+
+int32_t
+partition_preferred_replica(struct partition *p, struct str rack, int64_t offset)
+{
+	struct rack_of_consumer r = {p, rack};
+	int32_t preferred = -1;
+
+	if (is_in_rack(&r, p->context->broker_id))
+		return -1;
+	lock_acquire(&p->lock);
+	if (partition_leads(p))
+		preferred = isr_preferred_replica(&p->isr, offset, is_in_rack, &r);
+	lock_release(&p->lock);
+	return preferred;
+}
+
 int64_t
 partition_low_watermark(struct partition *p, const struct log *log)
 {

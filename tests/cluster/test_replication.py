@@ -277,3 +277,33 @@ def test_a_broker_that_hangs_is_killed_and_replaced(slow_sessions):
     assert "the broker hangs and is killed" in victim.log()
     load.stop()
     check_once_and_in_order(load, consume_all(slow_sessions, topic))
+
+
+def test_a_consumer_reads_from_the_replica_in_its_own_rack(tmp_path, zookeeper):
+    c = Cluster(tmp_path, 3, zookeeper=zookeeper, chroot=f"/{tmp_path.name}", config={
+        "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector"})
+    for broker in c.brokers:
+        broker.settings["broker.rack"] = f"rack{broker.id}"
+    c.start()
+    try:
+        topic = make_topic(c, partitions=1)
+        producer = Producer({"bootstrap.servers": c.bootstrap, "acks": "all"})
+        for i in range(2000):
+            producer.produce(topic, value=b"%d" % i + b"." * 500)
+        assert producer.flush(30) == 0
+        leader = described(c, topic)[0].leader
+        near = next(b for b in c.brokers if b.id != leader)
+        sent = near.metric("klamm_network_sent_bytes_total")
+        consumer = Consumer({"bootstrap.servers": c.bootstrap, "group.id": "none",
+                             "client.rack": f"rack{near.id}", "enable.auto.commit": False,
+                             "fetch.message.max.bytes": 20000})
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        got = []
+        wait_until(lambda: got.extend(consumer.consume(500, 0.2)) or len(got) == 2000, "all is read")
+        assert [m.offset() for m in got] == list(range(2000))
+        # The first answer told where to read; nearly all came from there.
+        assert near.metric("klamm_network_sent_bytes_total") - sent > 2000 * 500 * 0.8
+        consumer.close()
+    finally:
+        for broker in c.brokers:
+            broker.process.stop(signal.SIGKILL)

@@ -10,6 +10,8 @@ from pathlib import Path
 DECIDING = {
     "src/controller/controller_state.c", "src/controller/controller_flush.c",
     "src/controller/controller_state.h", "src/controller/controller_model.h",
+    "src/replica/isr.c", "src/replica/isr.h",
+    "src/controller/controller_asked.c",
     "src/replica/fetch_session.c", "src/replica/fetch_session.h",
     "src/group/group.c", "src/group/group.h", "src/group/group_internal.h",
     "src/group/group_join.c", "src/group/group_sync.c", "src/group/group_members.c",

@@ -11,6 +11,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from conftest import Process, wait_until
 from wire import Connection
 
+INVALID_GROUP_ID, INVALID_REQUEST = 24, 42
+
 SETTINGS = {
     "offsets.topic.replication.factor": 1,
     "offsets.topic.num.partitions": 5,
@@ -313,4 +315,44 @@ def test_kill_9_in_rebalances_and_under_commits_loses_no_acknowledged_commit(bro
     for m in members:
         m.stop()
     assert {int(v) for m in members for v in m.seen} == set(range(6000))
+    assert broker.errors() == []
+
+
+def test_bytes_of_zero_in_names_and_metadata_harm_nobody(broker):
+    """A group id with a NUL is not the group before the NUL; metadata comes back to the byte."""
+    topic = make_topic(broker)
+    metadata = "a\0" + "b" * 100
+
+    def commit(group, offset):
+        answer = c.call("OffsetCommit", 7, {
+            "GroupId": group, "GenerationIdOrMemberEpoch": -1, "MemberId": "", "Topics": [
+                {"Name": topic, "Partitions": [{"PartitionIndex": 0, "CommittedOffset": offset,
+                                                "CommittedMetadata": metadata}]}]})
+        return answer["Topics"][0]["Partitions"][0]["ErrorCode"]
+
+    def join(group, **more):
+        return c.call("JoinGroup", 5, {
+            "GroupId": group, "SessionTimeoutMs": 10000, "RebalanceTimeoutMs": 10000,
+            "MemberId": "", "ProtocolType": "consumer",
+            "Protocols": [{"Name": "range", "Metadata": b""}], **more})["ErrorCode"]
+
+    def fetched():
+        answer = c.call("OffsetFetch", 5, {
+            "GroupId": "g", "Topics": [{"Name": topic, "PartitionIndexes": [0]}]})
+        found = answer["Topics"][0]["Partitions"][0]
+        return found["CommittedOffset"], found["Metadata"]
+
+    with Connection(broker.port) as c:
+        wait_until(lambda: c.call("FindCoordinator", 1, {"Key": "g", "KeyType": 0})["ErrorCode"]
+                   == 0, "there is a coordinator")
+        wait_until(lambda: commit("g", 7) == 0, "the groups are loaded")
+        assert commit("g\0x", 8) == INVALID_GROUP_ID
+        assert join("g\0x") == INVALID_GROUP_ID
+        assert join("g", GroupInstanceId="i\0j") == INVALID_REQUEST
+        assert join("g", Protocols=[{"Name": "r\0nge", "Metadata": b""}]) == INVALID_REQUEST
+        assert fetched() == (7, metadata)
+        broker.kill()
+    broker.start()
+    with Connection(broker.port) as c:
+        wait_until(lambda: fetched() == (7, metadata), "the offset is loaded")
     assert broker.errors() == []

@@ -3,16 +3,19 @@
 // is compared whole: key, value, headers and order, partition by partition; then the committed
 // offsets. Last what its admin client can ask.
 //
-// usage: kafkajs.js BOOTSTRAP
+// usage: kafkajs.js BOOTSTRAP [CA.pem]      with an authority's certificate: over TLS
 'use strict';
 const crypto = require('crypto');
+const fs = require('fs');
 const { Kafka, CompressionTypes, CompressionCodecs, Partitioners, logLevel } = require('kafkajs');
 
 const count = Number(process.env.COUNT || 1000000);
 const partitions = 6;
 const perRequest = 1000;
 const stallMs = 60000; // nothing comes for so long: it will not come
-const kafka = new Kafka({ clientId: 'interop', brokers: [process.argv[2]], logLevel: logLevel.ERROR });
+const ssl = process.argv[3] ? { ca: [fs.readFileSync(process.argv[3])] } : false;
+const kafka = new Kafka({ clientId: 'interop', brokers: [process.argv[2]], ssl,
+  logLevel: logLevel.ERROR });
 const filler = Array.from({ length: 400 }, (_, i) => i.toString(16)).join('');
 
 function check(condition, sentence) {
@@ -140,6 +143,45 @@ async function writeAndRead(admin, name) {
   console.log(`${name}: ${count} records`);
 }
 
+// Where a consumer goes on after a seek: the offset of the first record it is given.
+async function seekTo(topic, offset) {
+  const consumer = kafka.consumer({ groupId: `seeks in ${topic}`, maxWaitTimeInMs: 100 });
+  await consumer.connect();
+  await consumer.subscribe({ topics: [topic], fromBeginning: true });
+  const first = new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`nothing at ${offset}`)), stallMs);
+    consumer.run({
+      autoCommit: false,
+      eachMessage: async ({ partition, message }) => {
+        if (partition !== 0 || BigInt(message.offset) < BigInt(offset)) return;
+        clearTimeout(timer);
+        resolve(message.offset);
+      },
+    }).catch(reject);
+  });
+  consumer.seek({ topic, partition: 0, offset });
+  const got = await first;
+  await consumer.stop();
+  await consumer.disconnect();
+  return got;
+}
+
+// To the beginning, an offset, a time, and the last record.
+async function seek(admin) {
+  const topic = 'js-None';
+  const [end] = (await admin.fetchTopicOffsets(topic)).filter((p) => p.partition === 0);
+  const last = String(BigInt(end.high) - 1n);
+  const middle = String(BigInt(end.high) / 2n);
+  const [now] = (await admin.fetchTopicOffsetsByTimestamp(topic, Date.now() + 1000))
+    .filter((p) => p.partition === 0);
+  const [then] = (await admin.fetchTopicOffsetsByTimestamp(topic, 1))
+    .filter((p) => p.partition === 0);
+  check(now.offset === end.high, `${now.offset} is the offset of a time to come, not ${end.high}`);
+  for (const offset of ['0', middle, then.offset, last]) {
+    check((await seekTo(topic, offset)) === offset, `a seek to ${offset} of ${topic}-0 went astray`);
+  }
+}
+
 async function administer(admin) {
   const topic = 'js-None';
   const byTime = await admin.fetchTopicOffsetsByTimestamp(topic, 0);
@@ -163,6 +205,7 @@ async function main() {
   const admin = kafka.admin();
   await admin.connect();
   for (const name of codecs()) await writeAndRead(admin, name);
+  await seek(admin);
   await administer(admin);
   await admin.disconnect();
 }

@@ -158,6 +158,15 @@ kafkajs() {
 	count_step "kafkajs writes and reads" env NODE_PATH="$cache/node_modules" \
 		node "$here/kafkajs.js" 127.0.0.1:19092
 	stop_broker
+	rm -rf "$cache/tls"
+	"$top/etc/make-certificates.sh" "$cache/tls" localhost >"$cache/tls.log" 2>&1
+	start_broker -o listeners=SSL://localhost:19092 -o security.inter.broker.protocol=SSL \
+		-o ssl.keystore.type=PEM -o "ssl.keystore.location=$cache/tls/broker.pem" \
+		-o ssl.truststore.type=PEM -o "ssl.truststore.location=$cache/tls/ca.pem" ||
+		{ failed=$((failed + 1)); return; }
+	count_step "kafkajs writes and reads over TLS" env NODE_PATH="$cache/node_modules" \
+		node "$here/kafkajs.js" localhost:19092 "$cache/tls/ca.pem"
+	stop_broker
 }
 
 for what in ${*:-disk mixed librdkafka python kafkajs}; do

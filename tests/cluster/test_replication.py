@@ -1,4 +1,6 @@
 """Three brokers behind one ensemble: records survive the loss of any one of them."""
+import os
+import random
 import signal
 import threading
 import time
@@ -307,3 +309,39 @@ def test_a_consumer_reads_from_the_replica_in_its_own_rack(tmp_path, zookeeper):
     finally:
         for broker in c.brokers:
             broker.process.stop(signal.SIGKILL)
+
+
+FAULT_ROUNDS = int(os.environ.get("FAULT_ROUNDS", "6"))
+
+
+def test_records_survive_one_fault_after_the_other(three):
+    """Brokers are killed, stopped in order, and held still, the controller among them; at most one
+    is away at a time, and the next comes as soon as all are in sync. FAULT_SEED replays the choice.
+    """
+    seed = int(os.environ.get("FAULT_SEED", int.from_bytes(os.urandom(4), "big")))
+    print(f"FAULT_SEED={seed}")
+    chance = random.Random(seed)
+    topic = make_topic(three, partitions=4)
+    load = Load(three, topic)
+    for _ in range(FAULT_ROUNDS):
+        victim = chance.choice(three.brokers)
+        fault = chance.choice(["kill", "stop", "hold", "kill twice"])
+        print(fault, victim.id)
+        load.wait_acked(chance.randrange(1, 2000))
+        if fault == "hold":  # longer than its session, so that it is replaced while it lives
+            victim.process.send(signal.SIGSTOP)
+            wait_until(lambda: victim.id not in {
+                p.leader for p in described_by(three, victim, topic).values()}, "it is replaced")
+            victim.process.send(signal.SIGCONT)
+        else:
+            victim.stop() if fault == "stop" else victim.kill()
+            load.wait_acked(chance.randrange(1, 500))
+            victim.start(wait=fault != "kill twice")
+            if fault == "kill twice":  # somewhere in its start
+                wait_until(lambda: "loading log directory" in victim.log(), "it starts")
+                victim.kill()
+                victim.start()
+        wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "all are in sync again", 60)
+    load.stop()
+    check_once_and_in_order(load, consume_all(three, topic))
+    assert_replicas_identical(three, topic)

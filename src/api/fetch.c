@@ -16,6 +16,7 @@
 #include "api/fetch_convert.h"
 #include "base/diag.h"
 #include "replica/fetch_session.h"
+#include "replica/truncation.h"
 #include "wire/generated/fetch.h"
 
 #define CONSUMER_REPLICA_ID (-1)
@@ -111,19 +112,18 @@ choose_replica(struct api_call *call, const struct fetch_state *state, struct fe
 static int
 check_divergence(struct log *log, struct fetch_target *t, struct fetching *f)
 {
-	int32_t epoch;
-	int64_t end_offset;
+	struct epoch_end ours;
 
 	if (t->last_fetched_epoch < 0)
 		return 0;
 	if (t->fetch_offset < log_start_offset(log))
 		return K_OFFSET_OUT_OF_RANGE;
-	log_end_offset_for_epoch(log, t->last_fetched_epoch, &epoch, &end_offset);
-	if (epoch < 0)
+	log_end_offset_for_epoch(log, t->last_fetched_epoch, &ours.epoch, &ours.end_offset);
+	if (ours.epoch < 0)
 		return K_OFFSET_OUT_OF_RANGE;
-	if (epoch < t->last_fetched_epoch || end_offset < t->fetch_offset) {
-		f->data.diverging_epoch.epoch = epoch;
-		f->data.diverging_epoch.end_offset = end_offset;
+	if (truncation_diverges(t->last_fetched_epoch, t->fetch_offset, ours)) {
+		f->data.diverging_epoch.epoch = ours.epoch;
+		f->data.diverging_epoch.end_offset = ours.end_offset;
 		t->must_answer = true;
 	}
 	return 0;

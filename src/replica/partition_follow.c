@@ -3,12 +3,13 @@
  * is cut back. An append is counted as one of the leader's is, so that no change of leadership
  * comes between the look at the leader epoch and the write.
  *
- * Kafka: ReplicaFetcherThread, AbstractFetcherThread.getOffsetTruncationState.
+ * Kafka: ReplicaFetcherThread.
  */
 #include <errno.h>
 
 #include "base/diag.h"
 #include "replica/partition_state.h"
+#include "replica/truncation.h"
 #include "wire/kerr.h"
 
 /* Begins: the log, counted, while nothing changes who leads. */
@@ -100,35 +101,19 @@ partition_append_as_follower(struct partition *p, int32_t leader_epoch, struct s
 	return st;
 }
 
-/* How far our log agrees with one in which `epoch` ends at end_offset. */
-static int64_t
-agreed_end(struct log *log, int32_t epoch, int64_t end_offset)
-{
-	int64_t end = log_end_offset(log), ours;
-	int32_t floor;
-
-	if (epoch < 0)
-		return end_offset < end ? end_offset : end;
-	log_end_offset_for_epoch(log, epoch, &floor, &ours);
-	if (floor < 0)
-		return end_offset < end ? end_offset : end;
-	/* Of an epoch that we do not know the next fetch asks again, from the one before. */
-	if (floor == epoch && end_offset < ours)
-		ours = end_offset;
-	return ours < end ? ours : end;
-}
-
 int
 partition_truncate(struct partition *p, int32_t leader_epoch, int32_t epoch, int64_t end_offset,
 		   int64_t *ret_offset, int32_t *ret_epoch)
 {
+	struct epoch_end theirs = {epoch, end_offset}, ours;
 	struct log *log;
 	int64_t target;
 	int st = enter(p, leader_epoch, &log);
 
 	if (st != 0)
 		return st;
-	target = end_offset < 0 ? log_end_offset(log) : agreed_end(log, epoch, end_offset);
+	log_end_offset_for_epoch(log, epoch, &ours.epoch, &ours.end_offset);
+	target = truncation_end(theirs, ours, log_end_offset(log));
 	diag_info(DIAG_REPLICA, "truncated to where the leader's history parts from ours",
 		  "partition=%s-%d from=%lld to=%lld leader_epoch=%d", p->topic, p->number,
 		  (long long)log_end_offset(log), (long long)target, leader_epoch);

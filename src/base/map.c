@@ -121,7 +121,7 @@ map_get_text(const struct map *m, const char *key)
 static int
 grow(struct map *m)
 {
-	size_t count = m->bucket_count == 0 ? 16 : m->bucket_count * 2;
+	size_t count = m->bucket_count == 0 ? 2 : m->bucket_count * 2; /* most stay small */
 	struct map_entry **buckets = calloc(count, sizeof(struct map_entry *));
 
 	if (buckets == NULL)

@@ -74,7 +74,7 @@ stop_broker() {
 	kill "$broker" && wait "$broker"
 }
 
-# ---- librdkafka's own suites: those that need one broker, no groups, no transactions ----
+# ---- librdkafka's own suites: those that need one broker, no transactions ----
 
 fetch_202() {
 	local mirror o
@@ -110,23 +110,34 @@ build() {
 # race: one moves what was produced meanwhile to the partition record by record, the other sends what
 # it finds there. Test 0086 of 2.0.2 counts the records of that first request, and so fails once in
 # seven runs, on Apache Kafka 3.9 just as here (6 of 40, 5 of 40; this way 0 of 40, 0 of 40).
+#
+# Two tests want their members to come together, in the time that Kafka waits for more by default;
+# the others need not wait for that.
 suite() {
-	local test ok
+	local test out ok delay
 	printf '%s\n' bootstrap.servers=localhost:19092 broker.address.family=v4 \
 		test.timeout.multiplier=2 >"$cache/test.conf"
 	for test in ${RDKAFKA_TESTS:-$(sed 's/#.*//' "$here/librdkafka-$1.list")}; do
-		start_broker -o offsets.topic.replication.factor=1 || { echo "no broker"; failed=$((failed + 1)); continue; }
+		case $test in
+		0113 | 0118) delay=3000 ;;
+		*) delay=0 ;;
+		esac
+		start_broker -o offsets.topic.replication.factor=1 \
+			-o "group.initial.rebalance.delay.ms=$delay" ||
+			{ echo "no broker"; failed=$((failed + 1)); continue; }
 		cd "$cache/$1/tests" || return
+		out=$cache/$1-$test.out
 		RDKAFKA_TEST_CONF=$cache/test.conf TEST_KAFKA_VERSION=3.9.0 BROKERS=localhost:19092 \
-			TESTS=$test LD_LIBRARY_PATH=../src:../src-cpp timeout 300 ./test-runner -p1 -Q -E -L \
-			>"$cache/$1-$test.out" 2>&1
+			TESTS=${test%%:*} SUBTESTS=$(cut -sd: -f2 <<<"$test") LD_LIBRARY_PATH=../src:../src-cpp \
+			timeout 900 ./test-runner -p1 -L >"$out" 2>&1
 		ok=$?
 		stop_broker
-		if [ $ok = 0 ]; then
+		# What the suite itself switches off ends well too.
+		if [ $ok = 0 ] && grep -a '^|.* PASSED' "$out" | grep -qav '<MAIN>'; then
 			passed=$((passed + 1))
 		else
 			failed=$((failed + 1))
-			echo "FAILED: librdkafka $1 test $test: $cache/$1-$test.out"
+			echo "FAILED: librdkafka $1 test $test: $out"
 		fi
 	done
 }

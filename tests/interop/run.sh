@@ -1,5 +1,6 @@
 #!/bin/bash
 # Klamm against what others wrote: Apache Kafka 3.9, librdkafka's own suites, confluent-kafka, kafkajs.
+# Burrow is asked where it is installed (a Debian package).
 #
 # usage: [COUNT=n] tests/interop/run.sh [disk] [mixed] [librdkafka] [python] [kafkajs]   (default: all)
 #
@@ -62,11 +63,12 @@ start_broker() {
 		-o "listeners=PLAINTEXT://127.0.0.1:19092" -o num.partitions=4 \
 		-o klamm.http.listeners=http://127.0.0.1:19093 "$@" >"$cache/broker/log" 2>&1 &
 	broker=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 300); do
 		(exec 9<>/dev/tcp/127.0.0.1/19093 && printf 'GET /readyz HTTP/1.0\r\n\r\n' >&9 &&
 			grep -q '200 OK' <&9) 2>/dev/null && return 0
 		sleep 0.1
 	done
+	stop_broker
 	return 1
 }
 

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Measures three brokers behind one ZooKeeper: what replication, failover and many partitions cost.
+
+usage: replication.py [--partitions N] [--rounds N] [--gb N] [WHAT...]      after make
+
+  many        --partitions (10000) with three replicas: resident memory of each broker, MiB, and the
+              share of a core that an idle broker takes
+  shutdown    controlled shutdown of a broker that leads a third of them, s
+  controller  a new controller in office (its node is deleted), over a pipelined read of the znodes
+  failover    from kill -9 of a leader to the next acknowledged record, ms, default settings
+  follower    CPU seconds of a follower for each GB replicated, over those of a broker for each GB
+              produced without replicas
+
+They run in this order on one cluster; failover and follower use topics of their own.
+"""
+import argparse
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from kazoo.client import KazooClient
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
+from bench import TICK_S, cpu_seconds, wait_quiet  # noqa: E402
+from conftest import BUILD, Cluster, ZooKeeper, wait_until  # noqa: E402
+
+PER_REQUEST = 2000
+
+
+def show(what, values, unit):
+    values = list(values)
+    print(f"{what:<52}{statistics.median(values):9.2f} {unit}"
+          f"  ({min(values):.2f} to {max(values):.2f})", flush=True)
+
+
+def topics(cluster):
+    client = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    return client.list_topics(timeout=60).topics
+
+
+def in_sync(cluster, name, partitions, replicas):
+    found = topics(cluster)
+    return name in found and [len(p.isrs) for p in found[name].partitions.values()] == (
+        [replicas] * partitions)
+
+
+def make_topic(cluster, name, partitions, replicas=3):
+    client = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    client.create_topics([NewTopic(name, partitions, replicas)], operation_timeout=300,
+                         request_timeout=300)[name].result(300)
+    wait_until(lambda: in_sync(cluster, name, partitions, replicas), f"{name} is in sync", 300)
+
+
+# ---- many partitions -----------------------------------------------------------------------------
+
+
+def many(cluster, args):
+    for i in range(0, args.partitions, PER_REQUEST):
+        make_topic(cluster, f"many{i}", min(PER_REQUEST, args.partitions - i))
+    for broker in cluster.brokers:
+        wait_quiet_enough(broker)
+    show("resident memory of a broker", [b.rss_kib() / 1024 for b in cluster.brokers], "MiB")
+    before = [cpu_seconds(b.process.pid) for b in cluster.brokers]
+    time.sleep(10)
+    after = [cpu_seconds(b.process.pid) for b in cluster.brokers]
+    show("idle, of a core", [(x - y) * 10 for x, y in zip(after, before)], "%")
+
+
+def wait_quiet_enough(broker):
+    """What creating them left to do is over: less than a tenth of a core."""
+    def quiet():
+        before = cpu_seconds(broker.process.pid)
+        time.sleep(1)
+        return cpu_seconds(broker.process.pid) - before <= 10 * TICK_S
+    wait_until(quiet, "the broker is quiet", 300)
+
+
+def shutdown(cluster, args):
+    broker = cluster.brokers[-1]
+    led = broker.metric("klamm_partitions_led")
+    started = time.monotonic()
+    broker.process.send(signal.SIGTERM)
+    wait_until(lambda: "leaderships have moved" in broker.log(), "leaderships have moved", 120)
+    moved = time.monotonic() - started
+    broker.process.stop(timeout_s=120)
+    show(f"controlled shutdown, {led:.0f} partitions led: moved", [moved], "s")
+    show("    and stopped", [time.monotonic() - started], "s")
+    broker.start()
+    wait_until(lambda: all(in_sync(cluster, t, len(topics(cluster)[t].partitions), 3)
+                           for t in topics(cluster)), "all is in sync again", 300)
+
+
+# ---- the controller ------------------------------------------------------------------------------
+
+
+def pipelined_read_ms(cluster):
+    """All state znodes, asked for at once, by the same ensemble."""
+    zk = KazooClient(hosts=cluster.zookeeper.connect + cluster.chroot)
+    zk.start()
+    started = time.monotonic()
+    names = zk.get_children("/brokers/topics")
+    values = [zk.get_async(f"/brokers/topics/{n}") for n in names]
+    counts = {n: len(topic_partitions(v.get()[0])) for n, v in zip(names, values)}
+    states = [zk.get_async(f"/brokers/topics/{n}/partitions/{p}/state")
+              for n, count in counts.items() for p in range(count)]
+    for state in states:
+        state.get()
+    took = (time.monotonic() - started) * 1000
+    zk.stop()
+    zk.close()
+    return took
+
+
+def topic_partitions(value):
+    return re.findall(rb'"(\d+)":\s*\[', value.split(b'"partitions":', 1)[1].split(b"}")[0])
+
+
+def controller(cluster, args):
+    took, bare = [], []
+    for _ in range(args.rounds):
+        bare.append(pipelined_read_ms(cluster))
+        marks = {b.id: len(b.log()) for b in cluster.brokers}
+        zk = KazooClient(hosts=cluster.zookeeper.connect + cluster.chroot)
+        zk.start()
+        zk.delete("/controller")
+        zk.stop()
+        zk.close()
+        line = wait_until(lambda: next(
+            (m for b in cluster.brokers
+             for m in [re.search(r"took the office.*took_ms=(\d+)", b.log()[marks[b.id]:])] if m),
+            None), "somebody is in office", 120)
+        took.append(int(line.group(1)))
+    show("new controller in office", took, "ms")
+    show("    over a pipelined read (Python) of the znodes", [a / b for a, b in zip(took, bare)],
+         "x")
+
+
+# ---- failover ------------------------------------------------------------------------------------
+
+
+def failover(cluster, args):
+    make_topic(cluster, "failover", 1)
+    gaps = []
+    for _ in range(args.rounds):
+        acked = []
+        producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all",
+                             "linger.ms": 0, "enable.idempotence": True})
+
+        def send():
+            producer.produce("failover", b"x", on_delivery=lambda e, m: acked.append(
+                time.monotonic()) if e is None else None)
+            producer.poll(0.001)
+        wait_until(lambda: send() or len(acked) > 200, "records are acknowledged")
+        leader = topics(cluster)["failover"].partitions[0].leader
+        victim = next(b for b in cluster.brokers if b.id == leader)
+        killed = time.monotonic()
+        victim.kill()
+        wait_until(lambda: send() or any(t > killed + 0.02 for t in acked[-1:]),
+                   "a record is acknowledged")
+        gaps.append(1000 * (next(t for t in acked if t > killed + 0.02) - killed))
+        assert producer.flush(30) == 0
+        victim.start()
+        wait_until(lambda: in_sync(cluster, "failover", 1, 3), "it is in sync again", 120)
+    show("kill -9 of a leader to the next acknowledged record", gaps, "ms")
+
+
+# ---- following -----------------------------------------------------------------------------------
+
+
+def produced_s_per_gb(cluster, args, topic, brokers):
+    """CPU seconds of each of brokers while --gb are produced to topic."""
+    records = int(args.gb * 1e9 / 1024)
+    for b in brokers:
+        wait_quiet(b)
+    before = [cpu_seconds(b.process.pid) for b in brokers]
+    subprocess.run([str(BUILD / "klamm"), "perf", "produce", "-b", cluster.bootstrap, "-t", topic,
+                    "--records", str(records), "--size", "1024", "-X", "acks=1",
+                    "-X", "batch.size=65536"], check=True, capture_output=True)
+    for b in brokers:
+        wait_quiet(b)
+    return [(cpu_seconds(b.process.pid) - was) / args.gb for b, was in zip(brokers, before)]
+
+
+def follower(cluster, args):
+    ratios = []
+    for i in range(args.rounds):
+        make_topic(cluster, f"alone{i}", 12, 1)
+        alone = sum(produced_s_per_gb(cluster, args, f"alone{i}", cluster.brokers))
+        make_topic(cluster, f"two{i}", 12, 2)
+        both = sum(produced_s_per_gb(cluster, args, f"two{i}", cluster.brokers))
+        ratios.append((both - alone) / alone)
+    show("replicating one copy (both sides) over producing", ratios, "x")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--partitions", type=int, default=10000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--gb", type=float, default=1)
+    parser.add_argument("what", nargs="*")
+    args = parser.parse_args()
+    steps = [many, shutdown, controller, failover, follower]
+    path = Path(tempfile.mkdtemp(prefix="klamm-bench-"))
+    cluster = Cluster(path, 3, zookeeper=ZooKeeper(path / "zookeeper", 3000))
+    for broker in cluster.brokers:
+        del broker.settings["zookeeper.session.timeout.ms"], broker.settings[
+            "log.initial.task.delay.ms"]
+    try:
+        cluster.start()
+        for step in steps:
+            if not args.what or step.__name__ in args.what:
+                step(cluster, args)
+    finally:
+        cluster.stop()
+        shutil.rmtree(path)
+
+
+if __name__ == "__main__":
+    main()

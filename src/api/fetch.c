@@ -29,6 +29,7 @@ struct fetching {
 	struct partition_waiter waiter;
 	struct api_call *call;
 	struct partition *partition; /* counted; NULL when it was not found */
+	struct log *log;             /* counted; of the last look, NULL when it failed */
 	struct log_offsets offsets;  /* at the last look */
 	struct fetch_response_partition_data data;
 	int32_t read_bytes;
@@ -45,6 +46,7 @@ struct fetch_state {
 	bool warmed;
 	_Atomic int64_t found_bytes; /* by the last pass */
 	_Atomic int64_t woken_bytes; /* appended since */
+	_Atomic bool touched;        /* anything has changed since */
 };
 
 static bool
@@ -74,6 +76,7 @@ finish(struct api_call *call)
 
 		partition_wait_end(&f->waiter);
 		partition_put(f->partition);
+		log_put(f->log);
 		/* Files that are in the answer are the reply's; converted bytes were copied. */
 		if (f->data.records.file == NULL)
 			release_records(f);
@@ -198,6 +201,8 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 
 	st = partition_log(f->partition, t->current_leader_epoch, leader_only,
 			   state->context.uses_topic_ids ? &t->topic_id : NULL, &log);
+	log_put(f->log);
+	f->log = st == 0 ? log : NULL;
 	if (st != 0)
 		return st;
 	log_offsets(log, &f->offsets);
@@ -230,7 +235,6 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 		release_records(f);
 	if (st == 0 && is_follower(state))
 		f->offsets.high_watermark = log_high_watermark(log);
-	log_put(log);
 	if (st == 0) {
 		f->data.high_watermark = f->offsets.high_watermark;
 		f->data.last_stable_offset = f->offsets.last_stable_offset;
@@ -309,6 +313,7 @@ run_pass(struct api_call *call, struct fetch_state *state, bool *ret_now)
 
 	atomic_store(&state->found_bytes, 0);
 	atomic_store(&state->woken_bytes, 0);
+	atomic_store(&state->touched, false);
 	for (size_t i = 0; i < context->target_count; i++)
 		release_records(&state->fetching[i]);
 	for (size_t i = 0; i < context->target_count; i++) {
@@ -419,11 +424,34 @@ answer(struct api_call *call)
 
 static void fetch(struct api_call *call);
 
+/* Nothing came while it waited: the last look holds, but for a high watermark that moved alone. */
+static void
+answer_as_is(struct api_call *call, struct fetch_state *state)
+{
+	for (size_t i = 0; i < state->context.target_count; i++) {
+		struct fetch_target *t = &state->context.targets[i];
+		struct fetching *f = &state->fetching[i];
+
+		if (f->log == NULL || t->failed)
+			continue;
+		f->data.high_watermark = log_high_watermark(f->log);
+		f->data.last_stable_offset = log_last_stable_offset(f->log);
+		f->data.log_start_offset = log_start_offset(f->log);
+		t->high_watermark = f->data.high_watermark;
+		t->answered_log_start_offset = f->data.log_start_offset;
+	}
+	answer(call);
+}
+
 static void
 resume(struct api_call *call, bool timed_out)
 {
 	struct fetch_state *state = call->state;
 
+	if (timed_out && state->found_bytes == 0 && !atomic_load(&state->touched)) {
+		answer_as_is(call, state);
+		return;
+	}
 	if (timed_out || atomic_load(&call->api->shutting_down))
 		state->deadline_ms = 0;
 	fetch(call);
@@ -436,6 +464,7 @@ on_wake(struct partition_waiter *waiter, int64_t bytes)
 	struct fetch_state *state = f->call->state;
 	int64_t woken = atomic_fetch_add(&state->woken_bytes, bytes) + bytes;
 
+	atomic_store(&state->touched, true);
 	if (bytes == 0 || atomic_load(&state->found_bytes) + woken >= state->min_bytes)
 		api_wake(f->call);
 }
@@ -444,18 +473,15 @@ on_wake(struct partition_waiter *waiter, int64_t bytes)
 static bool
 has_moved(const struct fetch_state *state, const struct fetching *f)
 {
-	struct log_offsets now;
-	struct log *log;
+	const struct log *log = f->log;
 
-	if (partition_log(f->partition, PARTITION_NO_EPOCH, false, NULL, &log) != 0)
+	if (log == NULL || log_is_offline(log))
 		return true;
-	log_offsets(log, &now);
-	log_put(log);
 	if (state->isolation == LOG_READ_LOG_END)
-		return now.log_end_offset != f->offsets.log_end_offset;
+		return log_end_offset(log) != f->offsets.log_end_offset;
 	if (state->isolation == LOG_READ_COMMITTED)
-		return now.last_stable_offset != f->offsets.last_stable_offset;
-	return now.high_watermark != f->offsets.high_watermark;
+		return log_last_stable_offset(log) != f->offsets.last_stable_offset;
+	return log_high_watermark(log) != f->offsets.high_watermark;
 }
 
 static void

@@ -339,6 +339,8 @@ def test_bytes_of_zero_in_names_and_metadata_harm_nobody(broker):
     def fetched():
         answer = c.call("OffsetFetch", 5, {
             "GroupId": "g", "Topics": [{"Name": topic, "PartitionIndexes": [0]}]})
+        if answer["ErrorCode"] != 0:  # still loading
+            return None
         found = answer["Topics"][0]["Partitions"][0]
         return found["CommittedOffset"], found["Metadata"]
 

@@ -207,7 +207,7 @@ api_elect_leaders(struct api_call *call, void *request)
 	}
 	state->req = req;
 	call->state = state;
-	st = req->topic_partitions == NULL ? take_all(call, state) : take_named(call, state);
+	st = req->topic_partitions_count < 0 ? take_all(call, state) : take_named(call, state);
 	if (st != 0) {
 		api_out_of_memory(call);
 	} else if (req->election_type != PREFERRED && req->election_type != UNCLEAN) {

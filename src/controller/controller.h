@@ -113,6 +113,22 @@ struct controller_election {
 /* On the controller's thread: elects the preferred leader of each, or (unclean) any at all. */
 void controller_elect_leaders(struct controller *c, struct controller_election *elections,
 			      size_t count, bool unclean);
+/*
+ * On the controller's thread: AlterPartitionReassignments and ListPartitionReassignments, the
+ * answers with their errors inside, in the arena.
+ */
+struct alter_partition_reassignments_request;
+struct alter_partition_reassignments_response;
+struct list_partition_reassignments_request;
+struct list_partition_reassignments_response;
+void controller_alter_reassignments(struct controller *c,
+				    const struct alter_partition_reassignments_request *req,
+				    struct arena *arena,
+				    struct alter_partition_reassignments_response *resp);
+void controller_list_reassignments(struct controller *c,
+				   const struct list_partition_reassignments_request *req,
+				   struct arena *arena,
+				   struct list_partition_reassignments_response *resp);
 /* On the controller's thread: the settings of a topic, or (NULL) of this broker, have changed. */
 void controller_settings_changed(struct controller *c, const char *topic);
 

@@ -14,6 +14,7 @@
 #include "controller/controller.h"
 #include "controller/controller_channel.h"
 #include "controller/controller_state.h"
+#include "zk/znode_admin.h"
 
 struct controller {
 	struct controller_settings settings;
@@ -37,6 +38,9 @@ struct controller {
 	struct map channels;  /* broker id -> struct link, while active */
 	struct timer balance; /* of leaders, while active */
 	bool unclean;         /* the setting, as last looked at */
+	/* What /admin/reassign_partitions says. */
+	struct requested_partitions requested;
+	bool requested_changed; /* and the znode does not say so yet */
 };
 
 /* One broker that requests go to. */
@@ -64,6 +68,9 @@ MUST_CHECK int office_write_fenced(struct controller *c, const struct zk_op *op)
 /* 0 also when there is no such node. */
 MUST_CHECK int office_delete_fenced(struct controller *c, const char *path);
 MUST_CHECK int office_delete_tree(struct controller *c, const char *path);
+/* Carries out the effects that write assignments, pipelined. */
+MUST_CHECK int office_write_topics(struct controller *c, const struct effects *fx,
+				   struct effects *next);
 /* Reads the named topics, arming their watches. fx NULL: facts only. */
 MUST_CHECK int office_read_topics(struct controller *c, const char *const *names, size_t count,
 				  struct effects *fx);
@@ -76,6 +83,11 @@ MUST_CHECK int office_settings_changed(struct controller *c, const char *const *
 				       struct effects *fx);
 /* In controller_requested.c: looks at what tools leave in znodes below /admin, arming watches. */
 MUST_CHECK int office_elections_requested(struct controller *c);
+/* In controller_reassignments.c: the same for reassignments; what was done leaves the znode. */
+MUST_CHECK int office_reassignments_requested(struct controller *c);
+MUST_CHECK int office_requested_changed(struct controller *c);
+void office_reassigned(struct controller *c, const struct effect *e);
+MUST_CHECK int office_write_requested(struct controller *c);
 /* The leaders are balanced some time after taking office, and then in intervals. */
 void office_begin_balance(struct controller *c);
 timer_fn office_on_balance;

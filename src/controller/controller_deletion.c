@@ -50,7 +50,12 @@ delete_replicas(struct controller_state *cs, struct model_partition *p)
 static bool
 is_hindered(const struct model_topic *t)
 {
-	(void)t;
+	for (int32_t i = 0; i < t->partition_count; i++) {
+		const struct model_partition *p = t->partitions[i];
+
+		if (p != NULL && (p->reassigning || p->begin || p->end))
+			return true;
+	}
 	return false;
 }
 

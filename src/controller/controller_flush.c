@@ -65,8 +65,8 @@ struct runs {
 	bool all;
 };
 
-static int
-compare_partitions(const void *a, const void *b)
+int
+model_compare_partitions(const void *a, const void *b)
 {
 	const struct model_partition *x = *(struct model_partition *const *)a;
 	const struct model_partition *y = *(struct model_partition *const *)b;
@@ -84,7 +84,7 @@ runs_of_news(const struct controller_state *cs, struct effects *fx)
 
 	if (news->count > 0)
 		memcpy(sorted, news->items, news->count * sizeof(*sorted));
-	qsort(sorted, news->count, sizeof(*sorted), compare_partitions);
+	qsort(sorted, news->count, sizeof(*sorted), model_compare_partitions);
 	for (size_t i = 0; i < news->count; i++) {
 		struct run *last = &runs.items[runs.count - 1];
 
@@ -439,10 +439,15 @@ look_again(struct controller_state *cs, struct effects *fx)
 	}
 }
 
+/* The ensemble hears of a reassignment before the brokers, and of its end after them. */
 void
 controller_state_flush(struct controller_state *cs, struct effects *fx)
 {
 	look_again(cs, fx);
+	if (fx->first == NULL)
+		model_write_assignments(cs, true, fx);
 	if (fx->first == NULL && (cs->announce_brokers || cs->lists[LIST_NEWS].count > 0))
 		tell(cs, fx);
+	if (fx->first == NULL)
+		model_write_assignments(cs, false, fx);
 }

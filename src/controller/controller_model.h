@@ -16,6 +16,7 @@ struct ids {
 enum partition_list_kind {
 	LIST_NEWS,       /* something is to be told */
 	LIST_LOOK_AGAIN, /* its state was written, and more may follow from that */
+	LIST_MOVING,     /* its assignment is to be written */
 	LIST_COUNT
 };
 
@@ -53,10 +54,18 @@ struct model_partition {
 	bool proposed_recovering, created;
 	bool proposed_by_leader; /* it knows: only UpdateMetadata tells */
 	/* To be told at the next flush; set by model_announce() and its like. */
-	bool announce;            /* by LeaderAndIsr to its replicas, and UpdateMetadata to all */
-	bool announce_metadata;   /* by UpdateMetadata alone */
-	struct ids stop;          /* brokers to be told to stop */
-	struct ids stop_delete;   /* and to delete their replica */
+	bool announce;          /* by LeaderAndIsr to its replicas, and UpdateMetadata to all */
+	bool announce_metadata; /* by UpdateMetadata alone */
+	struct ids stop;        /* brokers to be told to stop */
+	struct ids stop_delete; /* and to delete their replica */
+	/* Reassignment: see controller_reassign.c. */
+	bool reassigning;
+	bool must_bump;  /* the replicas are to hear of it, by a state with a new leader epoch */
+	bool finishing;  /* the proposed state is the last one */
+	bool begin, end; /* the assignment is to be written: next_*, or the present one */
+	bool writing;    /* which is under way */
+	struct ids next_replicas, next_adding, next_removing;
+	struct ids dropped; /* replicas that go, once they are out of the ISR that is written */
 	size_t slots[LIST_COUNT]; /* 1-based place in each list, 0: in none */
 };
 
@@ -117,6 +126,17 @@ void model_decide(struct controller_state *cs, struct model_partition *p, struct
 /* A new leader where there is none that lives; unclean: also one that was not in the ISR. */
 void model_elect(struct controller_state *cs, struct model_partition *p, bool unclean,
 		 struct effects *fx);
+/* In order of topic and number, for qsort() of pointers. */
+int model_compare_partitions(const void *a, const void *b);
+
+/* The next step of a reassignment, when nothing is proposed. */
+void model_reassign_step(struct controller_state *cs, struct model_partition *p,
+			 struct effects *fx);
+/* A state was written: what waited for that goes on. */
+void model_reassign_written(struct controller_state *cs, struct model_partition *p);
+/* Assignments that are to be written: those of reassignments that begin, or that have ended. */
+void model_write_assignments(struct controller_state *cs, bool begin, struct effects *fx);
+
 /* Brokers came or went, or a partition is new: goes on with the deletions that this allows. */
 void model_resume_deletions(struct controller_state *cs, struct effects *fx);
 void model_resume_deletion(struct controller_state *cs, struct model_topic *t, struct effects *fx);

@@ -17,7 +17,6 @@
 #include "wire/generated/leader_and_isr.h"
 #include "wire/generated/stop_replica.h"
 #include "wire/kerr.h"
-#include "zk/znode_admin.h"
 #include "zk/znode_broker.h"
 #include "zk/znode_config.h"
 #include "zk/znode_controller.h"
@@ -431,6 +430,8 @@ carry_out_rest(struct controller *c, const struct effects *fx)
 			st = delete_topic(c, e->topic);
 		else if (e->kind == EFFECT_DELETE_REQUEST)
 			st = delete_request(c, e->topic);
+		else if (e->kind == EFFECT_REASSIGNED)
+			office_reassigned(c, e);
 	}
 	return st;
 }
@@ -441,6 +442,8 @@ carry_out_round(struct controller *c, struct effects *now, struct effects *next)
 {
 	int st = write_states(c, now, next);
 
+	if (st == 0)
+		st = office_write_topics(c, now, next);
 	return st != 0 ? st : carry_out_rest(c, now);
 }
 
@@ -465,7 +468,7 @@ office_carry_out(struct controller *c, struct effects *fx)
 			break;
 	}
 	effects_fini(&now);
-	return st;
+	return st != 0 ? st : office_write_requested(c);
 }
 
 /* ---- brokers ---- */
@@ -605,7 +608,8 @@ deletions_changed(struct controller *c, struct effects *fx)
 /* Reads and removes notifications; fn may be NULL. */
 static int
 take_notifications(struct controller *c, const char *root,
-		   void (*fn)(struct controller *c, struct slice value))
+		   void (*fn)(struct controller *c, struct slice value, struct effects *fx),
+		   struct effects *fx)
 {
 	struct zk_names names;
 	int st = zk_children(c->zk, root, true, &names);
@@ -618,7 +622,7 @@ take_notifications(struct controller *c, const char *root,
 
 		snprintf(path, sizeof(path), "%s/%s", root, names.names[i]);
 		if (fn != NULL && zk_get(c->zk, path, false, &value, NULL) == 0)
-			fn(c, buf_slice(&value));
+			fn(c, buf_slice(&value), fx);
 		buf_fini(&value);
 		st = office_delete_fenced(c, path);
 	}
@@ -627,24 +631,23 @@ take_notifications(struct controller *c, const char *root,
 }
 
 static void
-on_log_dir_event(struct controller *c, struct slice value)
+on_log_dir_event(struct controller *c, struct slice value, struct effects *fx)
 {
 	json_t *object = znode_parse(value);
 	int32_t broker;
 
+	(void)fx;
 	if (znode_get_int(object, "broker", &broker) == 0)
 		controller_state_probe(c->state, broker);
 	json_decref(object);
 }
 
 static void
-on_isr_change(struct controller *c, struct slice value)
+on_isr_change(struct controller *c, struct slice value, struct effects *fx)
 {
 	json_t *object = znode_parse(value), *item;
-	struct effects fx;
 	size_t i;
 
-	effects_init(&fx);
 	json_array_foreach (json_object_get(object, "partitions"), i, item) {
 		const char *topic;
 		int32_t partition;
@@ -652,14 +655,9 @@ on_isr_change(struct controller *c, struct slice value)
 		if (znode_get_text(item, "topic", &topic) == 0 &&
 		    znode_get_int(item, "partition", &partition) == 0 &&
 		    reread_state(c, topic, partition) == 0)
-			controller_state_decide_again(c->state, topic, partition, &fx);
+			controller_state_decide_again(c->state, topic, partition, fx);
 	}
 	json_decref(object);
-	/* What another broker wrote is announced; a decision waits for the next event. */
-	for (const struct effect *e = fx.first; e != NULL; e = e->next)
-		if (e->kind == EFFECT_WRITE_STATE)
-			controller_state_written(c->state, e->topic, e->partition, -ECANCELED, 0);
-	effects_fini(&fx);
 }
 
 /* ---- the office ---- */
@@ -684,9 +682,9 @@ read_everything(struct controller *c, struct effects *fx)
 
 	effects_init(&ignored);
 	if (st == 0)
-		st = take_notifications(c, "/log_dir_event_notification", NULL);
+		st = take_notifications(c, "/log_dir_event_notification", NULL, NULL);
 	if (st == 0)
-		st = take_notifications(c, "/isr_change_notification", NULL);
+		st = take_notifications(c, "/isr_change_notification", NULL, NULL);
 	if (st == 0)
 		st = read_brokers(c, &ignored);
 	if (st == 0)
@@ -715,6 +713,8 @@ office_begin(struct controller *c)
 	}
 	effects_fini(&fx);
 	if (st == 0)
+		st = office_reassignments_requested(c);
+	if (st == 0)
 		st = office_elections_requested(c);
 	if (st == 0) {
 		office_begin_balance(c);
@@ -737,6 +737,8 @@ office_end(struct controller *c)
 		link_free(link);
 	map_fini(&c->channels);
 	timers_cancel(&c->timers, &c->balance);
+	requested_partitions_fini(&c->requested);
+	c->requested_changed = false;
 	controller_state_reset(c->state, 0);
 }
 
@@ -759,11 +761,14 @@ office_on_watch(struct controller *c, enum zk_watch_type type, const char *path,
 	} else if (strcmp(path, "/admin/delete_topics") == 0) {
 		st = deletions_changed(c, &fx);
 	} else if (strcmp(path, "/log_dir_event_notification") == 0) {
-		st = take_notifications(c, path, on_log_dir_event);
+		st = take_notifications(c, path, on_log_dir_event, &fx);
 	} else if (strcmp(path, "/isr_change_notification") == 0) {
-		st = take_notifications(c, path, on_isr_change);
+		st = take_notifications(c, path, on_isr_change, &fx);
 	} else if (strcmp(path, ZNODE_PREFERRED_ELECTION) == 0) {
 		st = office_elections_requested(c);
+	} else if (strcmp(path, ZNODE_REASSIGN) == 0) {
+		st = type == ZK_NODE_CHANGED ? office_requested_changed(c)
+					     : office_reassignments_requested(c);
 	} else {
 		effects_fini(&fx);
 		return false;

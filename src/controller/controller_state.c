@@ -12,7 +12,9 @@
  *    unclean.leader.election.enable the first that is online, alone; else nobody (-1), and the
  *    ISR stays as it was, since only its members hold all that was acknowledged.
  *
- * Every change raises the leader epoch by one.
+ *  - then, when it is being reassigned, the next step of that (controller_reassign.c).
+ *
+ * Every change raises the leader epoch by one. Who is no replica any more does not count.
  */
 #include "controller/controller_state.h"
 
@@ -210,6 +212,10 @@ partition_free(struct controller_state *cs, struct model_partition *p)
 	ids_fini(&p->deleted);
 	ids_fini(&p->stop);
 	ids_fini(&p->stop_delete);
+	ids_fini(&p->next_replicas);
+	ids_fini(&p->next_adding);
+	ids_fini(&p->next_removing);
+	ids_fini(&p->dropped);
 	ids_fini(&p->proposed_isr);
 	free(p);
 }
@@ -340,7 +346,7 @@ propose_at(struct controller_state *cs, struct model_partition *p, int32_t leade
 	p->proposed = true;
 	p->proposed_leader = leader;
 	p->proposed_epoch = leader_epoch;
-	p->proposed_by_leader = false;
+	p->proposed_by_leader = p->finishing = false;
 	p->proposed_recovering = recovering;
 	ids_set(&p->proposed_isr, isr->items, isr->count);
 	if (isr->count > 0)
@@ -408,7 +414,9 @@ isr_for(const struct controller_state *cs, const struct model_partition *p, int3
 	struct ids isr = {0};
 
 	for (int32_t i = 0; i < p->isr.count; i++)
-		if (p->isr.items[i] == leader || model_replica_is_eligible(cs, p, p->isr.items[i]))
+		if (p->isr.items[i] == leader ||
+		    (ids_have(&p->replicas, p->isr.items[i]) &&
+		     model_replica_is_eligible(cs, p, p->isr.items[i])))
 			ids_add(&isr, p->isr.items[i]);
 	return isr;
 }
@@ -423,6 +431,20 @@ propose_leader(struct controller_state *cs, struct model_partition *p, int32_t l
 	ids_fini(&isr);
 }
 
+/* Without those who are no replicas any more. */
+static struct ids
+remaining_isr(const struct model_partition *p)
+{
+	struct ids isr = {0};
+
+	for (int32_t i = 0; i < p->isr.count; i++)
+		if (ids_have(&p->replicas, p->isr.items[i]))
+			ids_add(&isr, p->isr.items[i]);
+	if (isr.count == 0)
+		ids_set(&isr, p->isr.items, p->isr.count);
+	return isr;
+}
+
 static void
 elect_outside_isr(struct controller_state *cs, struct model_partition *p, bool unclean,
 		  struct effects *fx)
@@ -433,7 +455,10 @@ elect_outside_isr(struct controller_state *cs, struct model_partition *p, bool u
 		online.count = 1;
 		model_propose(cs, p, online.items[0], &online, true, fx);
 	} else if (p->leader != -1) {
-		model_propose(cs, p, -1, &p->isr, p->recovering, fx);
+		struct ids isr = remaining_isr(p);
+
+		model_propose(cs, p, -1, &isr, p->recovering, fx);
+		ids_fini(&isr);
 	}
 	ids_fini(&online);
 }
@@ -477,14 +502,16 @@ model_decide(struct controller_state *cs, struct model_partition *p, struct effe
 		ids_fini(&online);
 		return;
 	}
-	if (p->leader < 0 || !model_replica_is_online(cs, p, p->leader) ||
-	    has_bounced(cs, p->leader)) {
+	if (p->leader < 0 || !ids_have(&p->replicas, p->leader) ||
+	    !model_replica_is_online(cs, p, p->leader) || has_bounced(cs, p->leader)) {
 		model_elect(cs, p, p->topic->unclean, fx);
 		return;
 	}
 	online = isr_for(cs, p, p->leader);
 	if (!ids_equal(&online, &p->isr))
 		model_propose(cs, p, p->leader, &online, p->recovering, fx);
+	else
+		model_reassign_step(cs, p, fx);
 	ids_fini(&online);
 }
 
@@ -683,6 +710,7 @@ controller_state_topic(struct controller_state *cs, const char *topic, const str
 		ids_set(&p->replicas, a->replicas, a->replica_count);
 		ids_set(&p->adding, a->adding, a->adding_count);
 		ids_set(&p->removing, a->removing, a->removing_count);
+		p->reassigning = p->must_bump = a->adding_count > 0 || a->removing_count > 0;
 		if (fx != NULL)
 			model_decide(cs, p, fx);
 	}
@@ -776,8 +804,10 @@ controller_state_written(struct controller_state *cs, const char *topic, int32_t
 	if (p == NULL || !p->proposed)
 		return;
 	p->proposed = false;
-	if (st != 0)
+	if (st != 0) {
+		p->finishing = false;
 		return;
+	}
 	p->created = !p->has_leadership;
 	p->has_leadership = true;
 	p->leader = p->proposed_leader;
@@ -790,6 +820,7 @@ controller_state_written(struct controller_state *cs, const char *topic, int32_t
 		model_announce_metadata(cs, p);
 	else
 		model_announce(cs, p);
+	model_reassign_written(cs, p);
 }
 
 void

@@ -62,6 +62,10 @@ enum effect_kind {
 	EFFECT_DELETE_REQUEST,
 	/* Send a request to a broker, in order. */
 	EFFECT_SEND,
+	/* Put assignments into the znode of a topic; tell controller_state_topic_written(). */
+	EFFECT_WRITE_TOPIC,
+	/* A reassignment is over, and written: the one assignment. */
+	EFFECT_REASSIGNED,
 };
 
 struct effect {
@@ -76,6 +80,9 @@ struct effect {
 	int32_t broker_id;
 	int16_t api_key;
 	const void *request;
+	/* EFFECT_WRITE_TOPIC, EFFECT_REASSIGNED */
+	struct controller_assignment *assignments;
+	int32_t assignment_count;
 };
 
 /* Effects in order. Everything they point at is in their arena. */
@@ -143,6 +150,24 @@ size_t controller_state_balance(struct controller_state *cs, int32_t percentage,
 int32_t controller_state_leader(const struct controller_state *cs, const char *topic,
 				int32_t partition);
 
+/* ---- reassignment (controller_reassign.c) ---- */
+
+/*
+ * Begins to move a partition to other brokers, or (count -1) back to where it was; a new
+ * target takes the place of the former. check_live: brokers that are added must be there.
+ * K_INVALID_REPLICA_ASSIGNMENT, K_NO_REASSIGNMENT_IN_PROGRESS, K_UNKNOWN_TOPIC_OR_PARTITION.
+ */
+MUST_CHECK int controller_state_reassign(struct controller_state *cs, const char *topic,
+					 int32_t partition, const int32_t *replicas, int32_t count,
+					 bool check_live);
+/* Who holds a partition; borrowed until the next event. False: unknown. */
+bool controller_state_assignment(const struct controller_state *cs, const char *topic,
+				 int32_t partition, struct controller_assignment *ret_assignment);
+/* Calls fn for each partition that is on the move. */
+void controller_state_each_reassignment(const struct controller_state *cs,
+					void (*fn)(void *arg, const char *topic, int32_t partition),
+					void *arg);
+
 /* ---- what brokers ask (controller_asked.c) ---- */
 
 /*
@@ -187,6 +212,9 @@ void controller_state_replica_deleted(struct controller_state *cs, const char *t
 void controller_state_replica_offline(struct controller_state *cs, const struct uuid *topic_id,
 				      int32_t partition, int32_t broker_id, bool offline,
 				      struct effects *fx);
+/* The znode of a topic: 0, or why it was not written. */
+void controller_state_topic_written(struct controller_state *cs, const char *topic, int st,
+				    struct effects *fx);
 void controller_state_topic_deleted(struct controller_state *cs, const char *topic);
 
 /*

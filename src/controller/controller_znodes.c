@@ -103,6 +103,133 @@ office_delete_tree(struct controller *c, const char *path)
 	return st != 0 ? st : office_delete_fenced(c, path);
 }
 
+/* ---- assignments ---- */
+
+#define ASSIGNMENT_TRIES 16
+
+static void
+replace_ids(int32_t **ids, int32_t *ids_count, const int32_t *from, int32_t count)
+{
+	free(*ids);
+	*ids = must(calloc((size_t)count + 1, sizeof(**ids)));
+	if (count > 0)
+		memcpy(*ids, from, (size_t)count * sizeof(**ids));
+	*ids_count = count;
+}
+
+/* What the znode says, with the assignments of the effect in the place of the former. */
+static int
+merge_assignments(const struct zk_op *read, const struct effect *e, struct buf *out)
+{
+	struct topic_assignment ta;
+	int st = read->st;
+
+	if (st == 0)
+		st = znode_topic_decode(buf_slice(&read->value), &ta);
+	if (st != 0)
+		return st;
+	for (int32_t i = 0; i < e->assignment_count; i++) {
+		const struct controller_assignment *a = &e->assignments[i];
+		struct partition_assignment *p = topic_assignment_find(&ta, a->partition);
+
+		if (p == NULL)
+			continue;
+		replace_ids(&p->replicas, &p->replica_count, a->replicas, a->replica_count);
+		replace_ids(&p->adding, &p->adding_count, a->adding, a->adding_count);
+		replace_ids(&p->removing, &p->removing_count, a->removing, a->removing_count);
+	}
+	znode_topic_encode(&ta, out);
+	topic_assignment_fini(&ta);
+	return 0;
+}
+
+/* One znode of a topic that is read, changed and written. */
+struct topic_write {
+	const struct effect *effect;
+	struct buf value;
+	struct zk_op ops[2];
+	int st;
+};
+
+static void
+topic_write_settle(struct controller *c, struct topic_write *w, struct effects *next)
+{
+	if (w->st != 0 && w->st != -ENOENT)
+		diag_error(DIAG_CONTROLLER, "cannot write the assignment of a topic",
+			   "topic=%s error=%s", w->effect->topic, strerror(-w->st));
+	controller_state_topic_written(c->state, w->effect->topic, w->st, next);
+}
+
+/* Reads all, writes all. Those that somebody else wrote in between are moved to the front. */
+static int
+try_topic_writes(struct controller *c, struct topic_write *writes, size_t count,
+		 struct effects *next, size_t *ret_left)
+{
+	struct zk_request *requests = must(calloc(count + 1, sizeof(*requests)));
+	size_t asked = 0, left = 0;
+	struct reads r;
+	int st;
+
+	reads_init(&r, count);
+	for (size_t i = 0; i < count; i++)
+		znode_topic_path(writes[i].effect->topic, r.paths[i]);
+	st = zk_run(c->zk, r.requests, count);
+	for (size_t i = 0; st == 0 && i < count; i++) {
+		struct topic_write *w = &writes[i];
+
+		w->st = merge_assignments(&r.ops[i], w->effect, &w->value);
+		w->ops[0] = znode_controller_fence(c->epoch_version);
+		w->ops[1] = (struct zk_op){.kind = ZK_SET,
+					   .path = r.paths[i],
+					   .data = buf_slice(&w->value),
+					   .version = r.ops[i].stat.version};
+		if (w->st == 0)
+			requests[asked++] = (struct zk_request){.ops = w->ops, .op_count = 2};
+	}
+	if (st == 0)
+		st = zk_run(c->zk, requests, asked);
+	for (size_t i = 0; st == 0 && i < count; i++) {
+		struct topic_write *w = &writes[i];
+
+		if (w->st == 0 && w->ops[0].st == -ESTALE)
+			st = -ESTALE;
+		else if (w->st == 0)
+			w->st = w->ops[1].st;
+		zk_op_fini(&w->ops[1]);
+		buf_fini(&w->value);
+		if (st == 0 && w->st == -ESTALE)
+			writes[left++] = (struct topic_write){.effect = w->effect};
+		else if (st == 0)
+			topic_write_settle(c, w, next);
+	}
+	reads_fini(&r);
+	free(requests);
+	*ret_left = left;
+	return st;
+}
+
+int
+office_write_topics(struct controller *c, const struct effects *fx, struct effects *next)
+{
+	struct topic_write *writes;
+	size_t count = 0, n = 0;
+	int st = 0;
+
+	for (const struct effect *e = fx->first; e != NULL; e = e->next)
+		count += e->kind == EFFECT_WRITE_TOPIC;
+	if (count == 0)
+		return 0;
+	writes = must(calloc(count, sizeof(*writes)));
+	for (const struct effect *e = fx->first; e != NULL; e = e->next)
+		if (e->kind == EFFECT_WRITE_TOPIC)
+			writes[n++].effect = e;
+	for (int try = 0; st == 0 && count > 0; try++)
+		st = try < ASSIGNMENT_TRIES ? try_topic_writes(c, writes, count, next, &count)
+					    : -ELOOP;
+	free(writes);
+	return st;
+}
+
 /* ---- topics ---- */
 
 /* An old broker wrote a topic without an id: it gets one. */

@@ -319,7 +319,8 @@ stop_partition(struct replica_manager *rm, struct str topic,
 			forget(rm, p);
 		partition_put(p);
 	}
-	if (state->delete_partition)
+	/* One replica that moves away leaves the topic's settings to the others. */
+	if (state->delete_partition && state->leader_epoch == LEADER_EPOCH_DURING_DELETE)
 		topic_configs_forget(rm->settings.configs, topic.data);
 	if (state->delete_partition)
 		st = log_manager_delete(rm->settings.logs, topic.data, state->partition_index);
@@ -420,8 +421,6 @@ tell_deletion(struct replica_manager *rm, const struct update_metadata_topic_sta
 {
 	int32_t *gone, count = 0;
 
-	if (rm->settings.on_deletion == NULL)
-		return;
 	gone = calloc((size_t)topic->partition_states_count + 1, sizeof(*gone));
 	if (gone == NULL)
 		abort();
@@ -429,6 +428,8 @@ tell_deletion(struct replica_manager *rm, const struct update_metadata_topic_sta
 		if (topic->partition_states[i].leader == METADATA_LEADER_DURING_DELETE)
 			gone[count++] = topic->partition_states[i].partition_index;
 	if (count > 0)
+		topic_configs_forget(rm->settings.configs, topic->topic_name.data);
+	if (count > 0 && rm->settings.on_deletion != NULL)
 		rm->settings.on_deletion(rm->settings.arg, topic->topic_name, gone, count);
 	free(gone);
 }

@@ -1,16 +1,20 @@
 """What is asked of the controller: elections, reassignments, deletions, in a cluster of three."""
 import json
 import signal
+import threading
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from kazoo.client import KazooClient
 
 from conftest import Cluster, wait_until
-from wire import Connection
+from test_replication import Load, consume_all, segments
+from wire import Connection, record_batch
 
 NONE, UNKNOWN_TOPIC, NOT_CONTROLLER, REQUEST_TIMED_OUT = 0, 3, 41, 7
 PREFERRED_NOT_AVAILABLE, ELIGIBLE_NOT_AVAILABLE, NOT_NEEDED = 80, 83, 84
+INVALID_ASSIGNMENT, NO_REASSIGNMENT, REASSIGNMENT_IN_PROGRESS, MESSAGE_TOO_LARGE = 39, 85, 60, 10
 PREFERRED, UNCLEAN = 0, 1
 TOPIC_RESOURCE, BROKER_RESOURCE = 2, 4
 UNBALANCED = {"auto.leader.rebalance.enable": "false"}
@@ -199,6 +203,179 @@ def test_leaders_are_balanced_by_themselves(make_cluster):
     assert any("balancing leaders" in b.log() for b in c.brokers)
 
 
+# ---- reassignment ------------------------------------------------------------------------------
+
+
+def reassign(cluster, targets, topic="t"):
+    """targets: replicas by partition, None to cancel. {partition: error}."""
+    answer = ask_controller(cluster, "AlterPartitionReassignments", 0, {
+        "TimeoutMs": 20000, "Topics": [{"Name": topic, "Partitions": [
+            {"PartitionIndex": n, "Replicas": r} for n, r in targets.items()]}]})
+    assert answer["ErrorCode"] == NONE
+    return {p["PartitionIndex"]: p["ErrorCode"] for p in answer["Responses"][0]["Partitions"]}
+
+
+def moving(cluster, topics=None):
+    """{(topic, partition): (replicas, adding, removing)}."""
+    answer = ask_controller(cluster, "ListPartitionReassignments", 0, {"Topics": topics})
+    assert answer["ErrorCode"] == NONE
+    return {(t["Name"], p["PartitionIndex"]): (p["Replicas"], p["AddingReplicas"],
+                                               p["RemovingReplicas"])
+            for t in answer["Topics"] for p in t["Partitions"]}
+
+
+def assignment_of(cluster, ensemble, topic="t"):
+    node = json.loads(ensemble.get(f"{cluster.chroot}/brokers/topics/{topic}")[0])
+    assert node["version"] == 3 and len(node["topic_id"]) == 22
+    return ({int(n): r for n, r in node["partitions"].items()}, node["adding_replicas"],
+            node["removing_replicas"])
+
+
+def held_by(cluster, topic, partition):
+    return {b.id for b in cluster.brokers if (b.data / f"{topic}-{partition}").is_dir()}
+
+
+def wait_moved(cluster, ensemble, targets, topic="t"):
+    wait_until(lambda: moving(cluster) == {}, "nothing moves any more", 60)
+    assert assignment_of(cluster, ensemble, topic) == (targets, {}, {})
+    wait_until(lambda: all(held_by(cluster, topic, n) == set(r) for n, r in targets.items()),
+               "the replicas are where they belong, and nowhere else")
+    wait_until(lambda: all((set(p.isrs), p.replicas) == (set(targets[n]), targets[n])
+                           for n, p in described(cluster, topic).items()), "and in sync")
+
+
+class PlainLoad(Load):
+    """
+    Without idempotence. When a leader goes away with its replica, the new one may have taken more
+    than five batches before librdkafka sends the former's last one again: no broker knows that one
+    any more, and an idempotent producer ends with a fatal error. What is acknowledged is not lost.
+    """
+
+    def __init__(self, cluster, topic):
+        self.producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all",
+                                  "linger.ms": 5, "message.timeout.ms": 120000})
+        self.topic, self.next, self.acked, self.failed = topic, 0, {}, []
+        self.running = True
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def check_nothing_is_lost(self, cluster):
+        got = {v for values in consume_all(cluster, self.topic).values() for v in values}
+        assert set(self.acked) <= got, "an acknowledged record is lost"
+
+
+def test_partitions_move_under_load_and_nothing_is_lost(make_cluster, ensemble):
+    c = make_cluster({**UNBALANCED, "min.insync.replicas": 2}, count=4)
+    make_topic(c, [[1, 2], [2, 3], [3, 1]])
+    load = PlainLoad(c, "t")
+    load.wait_acked(2000)
+    for targets in ({0: [3, 4], 1: [4, 2], 2: [1, 2, 3]}, {0: [1, 2, 3], 1: [3, 1], 2: [4, 1]}):
+        assert reassign(c, targets) == {0: NONE, 1: NONE, 2: NONE}
+        wait_moved(c, ensemble, targets)
+        load.wait_acked(1000)
+    load.stop()
+    load.check_nothing_is_lost(c)
+    for number, replicas in targets.items():
+        wait_until(lambda: len({tuple(segments(by_id(c, i), "t", number).items())
+                                for i in replicas}) == 1, "replicas are the same, byte for byte")
+    no_errors(c)
+
+
+def test_a_move_is_listed_taken_back_and_replaced(make_cluster, ensemble):
+    c = make_cluster({**UNBALANCED, "zookeeper.session.timeout.ms": 30000}, count=4)
+    keep = controller_id(c)
+    a, b, slow = [i for i in (1, 2, 3, 4) if i != keep]
+    make_topic(c, [[keep, a]])
+    by_id(c, slow).process.send(signal.SIGSTOP)
+    assert reassign(c, {0: [slow, a]}) == {0: NONE}
+    assert moving(c) == {("t", 0): ([slow, a, keep], [slow], [keep])}
+    assert moving(c, [{"Name": "t", "PartitionIndexes": [0]}]) == moving(c)
+    assert moving(c, [{"Name": "t", "PartitionIndexes": [1]}]) == {}
+    assert assignment_of(c, ensemble) == ({0: [slow, a, keep]}, {"0": [slow]}, {"0": [keep]})
+    state = state_of(c, ensemble, "t", 0)
+    assert (state["leader"], state["leader_epoch"]) == (keep, 1)
+    # Another target takes its place; partitions cannot be added meanwhile.
+    answer = ask_controller(c, "CreatePartitions", 3, {
+        "TimeoutMs": 10000, "Topics": [{"Name": "t", "Count": 2, "Assignments": None}]})
+    assert answer["Results"][0]["ErrorCode"] == REASSIGNMENT_IN_PROGRESS
+    assert reassign(c, {0: [b, slow]}) == {0: NONE}
+    assert moving(c) == {("t", 0): ([b, slow, a, keep], [b, slow], [a, keep])}
+    wait_until(lambda: b in state_of(c, ensemble, "t", 0)["isr"], "the other has caught up")
+    assert reassign(c, {0: None}) == {0: NONE}
+    assert moving(c) == {}
+    assert assignment_of(c, ensemble) == ({0: [a, keep]}, {}, {})  # targets went to the front
+    assert sorted(state_of(c, ensemble, "t", 0)["isr"]) == sorted([keep, a])
+    by_id(c, slow).process.send(signal.SIGCONT)
+    wait_until(lambda: held_by(c, "t", 0) == {keep, a}, "what was begun is gone")
+    assert reassign(c, {0: None, 7: [a], 8: None}) == {0: NO_REASSIGNMENT, 7: UNKNOWN_TOPIC,
+                                                       8: NO_REASSIGNMENT}
+    assert reassign(c, {0: [a, a]}) == {0: INVALID_ASSIGNMENT}
+    assert reassign(c, {0: [a, 99]}) == {0: INVALID_ASSIGNMENT}
+
+
+def test_a_move_goes_on_under_the_next_controller(make_cluster, ensemble):
+    c = make_cluster({**UNBALANCED}, count=4)
+    old = controller_id(c)
+    a, b, target = [i for i in (1, 2, 3, 4) if i != old]
+    make_topic(c, [[a, b], [b, a]])
+    load = PlainLoad(c, "t")
+    load.wait_acked(500)
+    by_id(c, target).process.send(signal.SIGSTOP)
+    targets = {0: [target, a], 1: [b, target]}
+    assert reassign(c, targets) == {0: NONE, 1: NONE}
+    by_id(c, old).kill()
+    by_id(c, target).process.send(signal.SIGCONT)
+    wait_until(lambda: controller_id(c) != old, "there is another controller")
+    wait_moved(c, ensemble, targets)
+    load.stop()
+    load.check_nothing_is_lost(c)
+
+
+def test_a_move_to_a_broker_that_dies_ends_when_that_is_back(make_cluster, ensemble):
+    c = make_cluster(UNBALANCED)
+    keep = controller_id(c)
+    a, target = [i for i in (1, 2, 3) if i != keep]
+    make_topic(c, [[keep, a]])
+    by_id(c, target).process.send(signal.SIGSTOP)
+    assert reassign(c, {0: [a, target]}) == {0: NONE}
+    by_id(c, target).kill()
+    wait_until(lambda: len(described_by_controller(c)) == 2, "the target is gone")
+    assert list(moving(c)) == [("t", 0)]
+    by_id(c, target).start()
+    wait_moved(c, ensemble, {0: [a, target]})
+
+
+def described_by_controller(cluster):
+    return ask_controller(cluster, "Metadata", 9, {"Topics": []})["Brokers"]
+
+
+def test_tools_of_old_move_partitions_by_a_znode(make_cluster, ensemble):
+    c = make_cluster(UNBALANCED)
+    make_topic(c, [[1, 2], [2, 3]])
+    path = f"{c.chroot}/admin/reassign_partitions"
+    for targets in {0: [3, 1], 1: [1]}, {0: [2], 1: [3, 2]}:
+        ensemble.create(path, json.dumps({"version": 1, "partitions": [
+            {"topic": "t", "partition": n, "replicas": r} for n, r in targets.items()] + [
+                {"topic": "absent", "partition": 0, "replicas": [1]}]}).encode())
+        wait_until(lambda: not ensemble.exists(path), "the request is gone")
+        wait_moved(c, ensemble, targets)
+    ensemble.create(path, b"{")
+    wait_until(lambda: not ensemble.exists(path), "nonsense goes as well")
+    assert assignment_of(c, ensemble)[0] == targets
+
+
+def test_a_topic_keeps_its_settings_where_only_one_of_its_replicas_goes(make_cluster, ensemble):
+    c = make_cluster(UNBALANCED)
+    make_topic(c, [[1, 2], [1, 2]], config={"max.message.bytes": "1000"})
+    assert reassign(c, {0: [2, 3]}) == {0: NONE}
+    wait_moved(c, ensemble, {0: [2, 3], 1: [1, 2]})
+    with Connection(by_id(c, 1).port) as connection:
+        answer = connection.call("Produce", 9, {"Acks": 1, "TimeoutMs": 10000, "TopicData": [
+            {"Name": "t", "PartitionData": [
+                {"Index": 1, "Records": record_batch(2, b"k", b"v" * 2000)}]}]})
+    assert answer["Responses"][0]["PartitionResponses"][0]["ErrorCode"] == MESSAGE_TOO_LARGE
+
+
 # ---- deletion ----------------------------------------------------------------------------------
 
 
@@ -218,5 +395,5 @@ def test_a_topic_with_a_replica_on_a_dead_broker_goes_when_that_is_back(make_clu
     assert (victim.data / "t-0").exists()
     victim.start()
     wait_until(lambda: not ensemble.exists(f"{c.chroot}/brokers/topics/t"), "the znode is gone")
-    assert not ensemble.exists(f"{c.chroot}/admin/delete_topics/t")
+    wait_until(lambda: not ensemble.exists(f"{c.chroot}/admin/delete_topics/t"), "and the request")
     assert not (victim.data / "t-0").exists()

@@ -20,6 +20,7 @@ ILLEGAL_GENERATION, INCONSISTENT_PROTOCOL, INVALID_GROUP_ID, UNKNOWN_MEMBER_ID =
 INVALID_SESSION_TIMEOUT, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND = 26, 68, 69
 MEMBER_ID_REQUIRED, SUBSCRIBED_TO_TOPIC = 79, 86
 ELECTION_NOT_NEEDED, UNKNOWN_SERVER_ERROR = 84, -1
+INVALID_REPLICA_ASSIGNMENT, NO_REASSIGNMENT_IN_PROGRESS = 39, 85
 FIRST_CONTROLLER_EPOCH = 1
 
 EXCHANGES = {}
@@ -639,7 +640,7 @@ def elect_leaders(world, ask, version):
             {"Topic": "t", "Partitions": [0, 9]}, {"Topic": "absent", "Partitions": [0]}]})
         assert results(asked) == {"t": [(0, ELECTION_NOT_NEEDED), (9, UNKNOWN_TOPIC)],
                                   "absent": [(0, UNKNOWN_TOPIC)]}
-    assert results(ask({"TopicPartitions": []})) == {}
+    assert ask({"TopicPartitions": []})["ReplicaElectionResults"] == []
     # Of all partitions those that need none are left out; other tests' makeshift topics are not
     # the controller's.
     everything = results(ask({"TopicPartitions": None, "TimeoutMs": 10000}))
@@ -648,6 +649,29 @@ def elect_leaders(world, ask, version):
     if version >= 1:
         refused = ask({"ElectionType": 7, "TopicPartitions": [{"Topic": "t", "Partitions": [0]}]})
         assert refused["ErrorCode"] == UNKNOWN_SERVER_ERROR
+
+
+@exchange
+def alter_partition_reassignments(world, ask, version):
+    topic = world.new_topic()
+    answer = ask({"TimeoutMs": 10000, "Topics": [
+        {"Name": topic, "Partitions": [
+            {"PartitionIndex": 0, "Replicas": [0]}, {"PartitionIndex": 9, "Replicas": [0]}]},
+        {"Name": "t", "Partitions": [
+            {"PartitionIndex": 0, "Replicas": None}, {"PartitionIndex": 0, "Replicas": []},
+            {"PartitionIndex": 0, "Replicas": [0, 77]}]}]})
+    assert answer["ErrorCode"] == NONE
+    assert [(t["Name"], [p["ErrorCode"] for p in t["Partitions"]]) for t in answer["Responses"]] == [
+        (topic, [NONE, UNKNOWN_TOPIC]),
+        ("t", [NO_REASSIGNMENT_IN_PROGRESS, INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICA_ASSIGNMENT])]
+
+
+@exchange
+def list_partition_reassignments(world, ask, version):
+    """One broker moves nothing; test_controller.py has the answers of three."""
+    for topics in None, [], [{"Name": "t", "PartitionIndexes": [0, 9]}]:
+        answer = ask({"TimeoutMs": 10000, "Topics": topics})
+        assert (answer["ErrorCode"], answer["Topics"]) == (NONE, [])
 
 
 @exchange

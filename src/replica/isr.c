@@ -53,11 +53,13 @@ begin_epoch(struct isr_follower *f, bool new_leader, int64_t leader_end, int64_t
 }
 
 int
-isr_lead(struct isr *isr, int32_t leader_id, const int32_t *replicas, int32_t replica_count,
-	 const int32_t *members, int32_t member_count, bool new_leader, bool new_epoch,
-	 int64_t leader_end, int64_t now_ms)
+isr_lead(struct isr *isr, int32_t leader_id, int32_t leader_epoch, const int32_t *replicas,
+	 int32_t replica_count, const int32_t *members, int32_t member_count, int64_t leader_end,
+	 int64_t now_ms)
 {
 	struct isr_follower *followers = calloc((size_t)replica_count + 1, sizeof(*followers));
+	bool new_epoch = !isr->leads || leader_epoch != isr->leader_epoch;
+	bool new_leader = new_epoch && (!isr->leads || leader_epoch != isr->leader_epoch + 1);
 	int32_t count = 0;
 
 	if (followers == NULL)
@@ -79,6 +81,8 @@ isr_lead(struct isr *isr, int32_t leader_id, const int32_t *replicas, int32_t re
 	free(isr->followers);
 	isr->followers = followers;
 	isr->follower_count = count;
+	isr->leads = true;
+	isr->leader_epoch = leader_epoch;
 	isr->change = ISR_STABLE;
 	isr->proposal_epoch++;
 	return 0;

@@ -36,6 +36,8 @@ enum isr_change { ISR_STABLE, ISR_EXPANDING, ISR_SHRINKING };
 struct isr {
 	struct isr_follower *followers; /* all other replicas */
 	int32_t follower_count;
+	bool leads;
+	int32_t leader_epoch; /* while we lead */
 	enum isr_change change;
 	int32_t proposal_epoch; /* counts proposals: an answer to an older one is of no use */
 };
@@ -44,11 +46,12 @@ void isr_fini(struct isr *isr);
 
 /*
  * We lead, at a new epoch or with another assignment. Followers that stay keep what is known of
- * them, unless we did not lead before. 0 or -ENOMEM.
+ * them when we led before and nobody can have done so in between: otherwise they may have cut their
+ * logs back to another's, although we never heard of it. 0 or -ENOMEM.
  */
-MUST_CHECK int isr_lead(struct isr *isr, int32_t leader_id, const int32_t *replicas,
-			int32_t replica_count, const int32_t *members, int32_t member_count,
-			bool new_leader, bool new_epoch, int64_t leader_end, int64_t now_ms);
+MUST_CHECK int isr_lead(struct isr *isr, int32_t leader_id, int32_t leader_epoch,
+			const int32_t *replicas, int32_t replica_count, const int32_t *members,
+			int32_t member_count, int64_t leader_end, int64_t now_ms);
 /* We lead no longer. */
 void isr_resign(struct isr *isr);
 

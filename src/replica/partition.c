@@ -324,7 +324,7 @@ int
 partition_decide(struct partition *p, const struct partition_decision *decision, struct log *log,
 		 int64_t checkpointed_high_watermark)
 {
-	bool new_epoch, new_leader, lead = decision->leader == p->context->broker_id;
+	bool new_epoch, lead = decision->leader == p->context->broker_id;
 	int64_t start_offset = -1;
 	int st;
 
@@ -334,15 +334,16 @@ partition_decide(struct partition *p, const struct partition_decision *decision,
 		return 0;
 	}
 	new_epoch = decision->leader_epoch != p->leader_epoch;
-	new_leader = !partition_leads(p);
+	if (!partition_leads(p))
+		isr_resign(&p->isr);
 	p->leader = -1; /* nothing is accepted until the new role holds */
 	wait_for_appends(p);
 	st = replace_ids(&p->replicas, &p->replica_count, decision->replicas,
 			 decision->replica_count);
 	if (st == 0 && lead)
-		st = isr_lead(&p->isr, p->context->broker_id, decision->replicas,
-			      decision->replica_count, decision->isr, decision->isr_count,
-			      new_leader, new_epoch, log == NULL ? 0 : log_end_offset(log),
+		st = isr_lead(&p->isr, p->context->broker_id, decision->leader_epoch,
+			      decision->replicas, decision->replica_count, decision->isr,
+			      decision->isr_count, log == NULL ? 0 : log_end_offset(log),
 			      env_monotonic_ms(p->context->env));
 	else
 		isr_resign(&p->isr);

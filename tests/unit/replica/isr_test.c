@@ -27,7 +27,7 @@ static void
 begin(struct world *w, int32_t count)
 {
 	*w = (struct world){.dead = -1};
-	assert_int_equal(isr_lead(&w->isr, 1, all, 3, all, count, true, true, 0, 0), 0);
+	assert_int_equal(isr_lead(&w->isr, 1, 4, all, 3, all, count, 0, 0), 0);
 }
 
 static int64_t
@@ -168,12 +168,27 @@ a_new_leader_knows_nothing_and_an_old_one_keeps_what_it_knew(void **state)
 	begin(&w, 3);
 	isr_fetched(&w.isr, 2, 10, 0, 10, 5);
 	isr_fetched(&w.isr, 3, 10, 0, 10, 5);
-	assert_int_equal(isr_lead(&w.isr, 1, all, 3, all, 2, false, true, 10, 6), 0);
+	assert_int_equal(isr_lead(&w.isr, 1, 5, all, 3, all, 2, 10, 6), 0);
 	assert_int_equal(high_watermark(&w, 10, 6), 10);
 	assert_int_equal(isr_size(&w.isr), 2);
 	isr_resign(&w.isr);
-	assert_int_equal(isr_lead(&w.isr, 1, all, 3, all, 3, true, true, 10, 7), 0);
+	assert_int_equal(isr_lead(&w.isr, 1, 6, all, 3, all, 3, 10, 7), 0);
 	assert_int_equal(high_watermark(&w, 10, 7), ISR_UNKNOWN_OFFSET);
+	isr_fini(&w.isr);
+}
+
+static void
+a_leader_that_missed_an_epoch_knows_nothing_of_its_followers(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, 3);
+	isr_fetched(&w.isr, 2, 10, 0, 10, 5);
+	isr_fetched(&w.isr, 3, 10, 0, 10, 5);
+	/* Somebody led at epoch 5, to whose log they may have cut back theirs. */
+	assert_int_equal(isr_lead(&w.isr, 1, 6, all, 3, all, 3, 10, 6), 0);
+	assert_int_equal(high_watermark(&w, 10, 6), ISR_UNKNOWN_OFFSET);
 	isr_fini(&w.isr);
 }
 
@@ -222,6 +237,7 @@ main(void)
 	    TEST(who_is_behind_for_too_long_is_proposed_to_leave),
 	    TEST(one_who_reaches_the_former_end_with_each_fetch_stays),
 	    TEST(a_new_leader_knows_nothing_and_an_old_one_keeps_what_it_knew),
+	    TEST(a_leader_that_missed_an_epoch_knows_nothing_of_its_followers),
 	    TEST(a_consumer_is_sent_to_the_replica_that_is_furthest),
 	    TEST(the_low_watermark_is_the_smallest_start_of_the_living),
 	};

@@ -1,0 +1,393 @@
+/*
+ * Three to five brokers in a random world: processes that are killed at any moment, between an
+ * append and its answer and between two writes of the controller; sessions that end later, or under
+ * a process that does not know it; a controller's node that is deleted; calls that are delayed,
+ * overtaken, repeated, dropped and answered to nobody; brokers that stand still; links that are
+ *cut; controlled shutdowns; clients that write with acks=all to whoever believes to lead.
+ *
+ *	replication_sim [--seed N [--trace]] [--seeds COUNT]
+ *
+ * At every step
+ *  1. what is below the high watermark of any replica is the same in all logs, for ever;
+ *  2. every member of the ISR in the ensemble holds all of it; an acknowledged record is part of
+ *it;
+ *  3. a leader epoch has one leader, who leads only what the ensemble says;
+ *  4. the epochs of controllers and leaders only rise;
+ * and when the faults end, all replicas are in the ISR again with equal logs, all of it committed.
+ *
+ * What runs is controller_state, isr, truncation and leader_epochs; the rest is a model.
+ *
+ * A machine that loses power loses what it had not flushed. Kafka's protocol in ZooKeeper mode
+ *bears that only of one machine at a time, and only while another member of each of its ISRs lives
+ *on: a leader that comes back with less, before the controller has noticed that it was gone, would
+ *lead in the same epoch and write other records; and nothing of what it said in its former life may
+ *be on its way, since neither a Fetch nor a proposed ISR is tied to a broker's epoch. So the world
+ *has one such machine at a time, nothing else dies meanwhile, and it boots when the ISRs are
+ *without it and all that it said has been heard.
+ *
+ * One seed is one world. A failure prints it, and --seed replays it.
+ */
+#include "tests/sim/replication_world.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SEEDS_DEFAULT 10000
+#define CHAOS_TURNS 600
+#define CALM_TURNS 30000
+#define ROUNDS 2
+
+/* ---- faults ---- */
+
+/* There is a controller in office, and it has seen who is there. */
+static bool
+controller_is_up_to_date(void)
+{
+	const struct broker *c;
+
+	if (w.zk.controller < 0)
+		return false;
+	c = &w.brokers[w.zk.controller];
+	return c->office.stage == OFFICE_SERVES && !c->brokers_changed;
+}
+
+static bool
+may_lose_power(int id)
+{
+	if (!w.brokers[id].runs || w.without_power >= 0 || !controller_is_up_to_date())
+		return false;
+	for (int i = 0; i < w.broker_count; i++)
+		if (i != id && (!w.brokers[i].runs || w.zk.sessions[i] != w.brokers[i].session ||
+				w.brokers[i].stops))
+			return false;
+	for (int p = 0; p < PARTITIONS; p++) {
+		const struct members *isr = &w.zk.states[p].isr;
+
+		if (!w.zk.states[p].exists || (members_have(isr, id) && isr->count == 1) ||
+		    w.brokers[id].replicas[p].isr.change != ISR_STABLE)
+			return false;
+	}
+	for (int i = 0; i < w.call_count; i++)
+		if (w.calls[i].kind == CALL_ALTER && w.calls[i].from == id)
+			return false; /* it may leave it alone in the ISR */
+	return true;
+}
+
+static void
+lose_power(int id)
+{
+	struct broker *b = &w.brokers[id];
+
+	if (!may_lose_power(id))
+		return;
+	w.power_losses++;
+	w.without_power = id;
+	broker_end(id, percent(50));
+	for (int p = 0; p < PARTITIONS; p++)
+		replica_truncate(&b->replicas[p], b->replicas[p].flushed);
+	world_trace("broker %d had no power", id);
+}
+
+static bool
+is_proposed(int id, int partition)
+{
+	for (int i = 0; i < w.broker_count; i++) {
+		const struct isr *isr = &w.brokers[i].replicas[partition].isr;
+
+		for (int32_t f = 0; f < isr->follower_count; f++)
+			if (isr->change != ISR_STABLE && isr->followers[f].broker_id == id &&
+			    isr->followers[f].in_proposal)
+				return true;
+	}
+	return false;
+}
+
+static bool
+is_named(const struct call *call, int id)
+{
+	if (call->from == id)
+		return true;
+	for (int p = 0; call->kind == CALL_ALTER && p < PARTITIONS; p++)
+		if (members_have(&call->alteration.partitions[p].isr, id))
+			return true;
+	return false;
+}
+
+/* The controller in office, and whoever follows it, know that it is gone. */
+static bool
+may_boot(int id)
+{
+	if (w.zk.sessions[id] != 0 || !controller_is_up_to_date())
+		return false;
+	for (int p = 0; p < PARTITIONS; p++)
+		if (members_have(&w.zk.states[p].isr, id) || is_proposed(id, p))
+			return false;
+	for (int i = 0; i < w.call_count; i++)
+		if (is_named(&w.calls[i], id))
+			return false;
+	return true;
+}
+
+/* Processes that are not there come back. */
+static void
+bring_back(int id, uint32_t chance)
+{
+	if (w.brokers[id].runs || !percent(chance))
+		return;
+	if (w.without_power == id) {
+		if (!may_boot(id)) {
+			broker_expire(id);
+			return;
+		}
+		w.without_power = -1;
+	}
+	broker_start(id);
+}
+
+static void
+end_a_process(int id)
+{
+	struct broker *b = &w.brokers[id];
+
+	if (!b->runs || w.without_power >= 0)
+		return;
+	if (percent(60)) {
+		w.crashes++;
+		broker_end(id, percent(50));
+	} else if (percent(50)) {
+		b->stops = true;
+	} else {
+		b->stands_still = true;
+	}
+}
+
+static void
+expire_sessions(void)
+{
+	for (int id = 0; id < w.broker_count; id++) {
+		const struct broker *b = &w.brokers[id];
+		bool silent = !b->runs || b->stands_still || b->cut_from_ensemble;
+
+		if (w.without_power < 0 && (silent ? percent(5) : below(2000) == 0))
+			broker_expire(id);
+	}
+}
+
+static void
+cut_links(void)
+{
+	int a = (int)below((uint32_t)w.broker_count), b = (int)below((uint32_t)w.broker_count);
+
+	if (percent(2) && a != b)
+		w.cut[a][b] = w.cut[b][a] = true;
+	if (percent(10))
+		w.cut[a][b] = w.cut[b][a] = false;
+	if (percent(1))
+		w.brokers[a].cut_from_ensemble = true;
+	if (percent(10))
+		w.brokers[b].cut_from_ensemble = false;
+}
+
+static void
+chaos(void)
+{
+	int id = (int)below((uint32_t)w.broker_count);
+
+	if (percent(2))
+		end_a_process(id);
+	if (below(1000) < 5)
+		lose_power(id);
+	if (percent(20))
+		w.brokers[id].stands_still = false;
+	bring_back(id, 15);
+	expire_sessions();
+	cut_links();
+	if (percent(8))
+		call_break();
+	if (below(1000) < 4 && w.zk.controller >= 0)
+		office_vacate(); /* somebody deleted the node */
+	if (percent(1))
+		office_elect_preferred(id);
+}
+
+/* ---- quiet ---- */
+
+static bool
+is_complete(int partition)
+{
+	const struct state_znode *state = &w.zk.states[partition];
+	const struct members *replicas = &w.assignment[partition];
+	const struct replica *leader;
+
+	if (!state->exists || state->leader < 0 || state->isr.count != replicas->count ||
+	    !broker_leads(state->leader, partition))
+		return false;
+	leader = &w.brokers[state->leader].replicas[partition];
+	for (int32_t i = 0; i < replicas->count; i++) {
+		const struct replica *r = &w.brokers[replicas->ids[i]].replicas[partition];
+
+		if (r->end != leader->end || r->high_watermark != r->end ||
+		    r->leader_epoch != state->leader_epoch)
+			return false;
+		HOLDS(memcmp(r->log, leader->log, (size_t)r->end * sizeof(*r->log)) == 0);
+	}
+	return true;
+}
+
+static bool
+is_quiet(void)
+{
+	for (int id = 0; id < w.broker_count; id++)
+		if (!w.brokers[id].runs || w.brokers[id].stops || w.brokers[id].pending_count > 0)
+			return false;
+	for (int p = 0; p < PARTITIONS; p++)
+		if (!is_complete(p))
+			return false;
+	return true;
+}
+
+static void
+take_turn(void)
+{
+	int id = (int)below((uint32_t)w.broker_count);
+
+	w.now_ms += below(300) == 0 ? LAG_MAX_MS : below(8);
+	if (w.brokers[id].runs && !w.brokers[id].stands_still)
+		broker_turn(id);
+	world_check();
+	w.turns++;
+}
+
+static void
+trace_state(void)
+{
+	for (int id = 0; id < w.broker_count; id++) {
+		const struct broker *b = &w.brokers[id];
+
+		world_trace("broker %d: runs %d stops %d office %d of %d follows controller %d", id,
+			    b->runs, b->stops, b->office.stage, b->office.epoch, b->controller);
+		for (int p = 0; p < PARTITIONS; p++) {
+			const struct replica *r = &b->replicas[p];
+
+			world_trace("  p%d: leader %d epoch %d version %d end %lld "
+				    "high watermark %lld fetches %d change %d given up %d",
+				    p, r->leader, r->leader_epoch, r->partition_epoch,
+				    (long long)r->end, (long long)r->high_watermark, r->fetches,
+				    r->isr.change, r->given_up == r->isr.proposal_epoch);
+		}
+	}
+}
+
+static void
+calm_down(void)
+{
+	w.calm = true;
+	memset(w.cut, 0, sizeof(w.cut));
+	for (int id = 0; id < w.broker_count; id++)
+		w.brokers[id].stands_still = w.brokers[id].cut_from_ensemble = false;
+	for (int turns = 0; !is_quiet(); turns++) {
+		if (turns == CALM_TURNS - 1)
+			trace_state();
+		HOLDS(turns < CALM_TURNS);
+		bring_back((int)below((uint32_t)w.broker_count), 20);
+		take_turn();
+	}
+	w.calm = false;
+}
+
+/* ---- a world ---- */
+
+static void
+assign(int partition)
+{
+	struct members *m = &w.assignment[partition];
+	int32_t count = percent(80) ? 3 : 2;
+
+	while (m->count < count) {
+		int32_t id = (int32_t)below((uint32_t)w.broker_count);
+
+		if (!members_have(m, id))
+			m->ids[m->count++] = id;
+	}
+}
+
+static void
+begin_world(uint64_t seed, bool trace)
+{
+	struct world sums = w;
+
+	memset(&w, 0, sizeof(w));
+	w.turns = sums.turns;
+	w.acknowledged = sums.acknowledged;
+	w.elections = sums.elections;
+	w.offices = sums.offices;
+	w.crashes = sums.crashes;
+	w.truncated = sums.truncated;
+	w.shrinks = sums.shrinks;
+	w.expands = sums.expands;
+	w.power_losses = sums.power_losses;
+	w.refusals = sums.refusals;
+	w.seed = seed;
+	w.random = seed * 0x2545f4914f6cdd1dULL;
+	w.now_ms = 1;
+	w.trace = trace;
+	w.without_power = w.zk.controller = -1;
+	w.broker_count = 3 + (int)below(BROKERS - 2);
+	w.min_insync_replicas = 1 + (int)below(2);
+	w.crash_per_mille = (int)below(3) * 30;
+	for (int p = 0; p < PARTITIONS; p++)
+		assign(p);
+	for (int id = 0; id < w.broker_count; id++) {
+		HOLDS(controller_state_new(id, "PLAINTEXT", &w.brokers[id].office.cs) == 0);
+		broker_start(id);
+	}
+}
+
+static void
+run_world(uint64_t seed, bool trace)
+{
+	begin_world(seed, trace);
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < CHAOS_TURNS; i++) {
+			take_turn();
+			chaos();
+			world_check();
+		}
+		calm_down();
+	}
+	for (int id = 0; id < w.broker_count; id++)
+		broker_forget(id);
+}
+
+int
+main(int argc, char **argv)
+{
+	uint64_t first = 1, count = SEEDS_DEFAULT;
+	bool trace = false;
+
+	for (int i = 1; i < argc; i++) {
+		if (i + 1 < argc && strcmp(argv[i], "--seed") == 0) {
+			first = strtoull(argv[++i], NULL, 10);
+			count = 1;
+		} else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0) {
+			count = strtoull(argv[++i], NULL, 10);
+		} else if (strcmp(argv[i], "--trace") == 0) {
+			trace = true;
+		} else {
+			fprintf(stderr, "usage: replication_sim [--seed N] [--seeds COUNT] "
+					"[--trace]\n");
+			return 2;
+		}
+	}
+	for (uint64_t seed = first; seed < first + count; seed++)
+		run_world(seed, trace);
+	printf("%" PRIu64 " worlds: %" PRIu64 " turns, %" PRIu64 " acknowledged, %" PRIu64
+	       " changes of leader, %" PRIu64 " controllers, %" PRIu64 " crashes, %" PRIu64
+	       " without power\n",
+	       count, w.turns, w.acknowledged, w.elections, w.offices, w.crashes, w.power_losses);
+	printf("%" PRIu64 " proposals to shrink, %" PRIu64 " to expand, %" PRIu64
+	       " logs cut back, %" PRIu64 " commands refused by their epochs\n",
+	       w.shrinks, w.expands, w.truncated, w.refusals);
+	return 0;
+}

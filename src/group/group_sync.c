@@ -83,18 +83,27 @@ other_protocol(const char *ours, struct str theirs)
 	return theirs.data != NULL && (ours == NULL || !str_equal(str_of(ours), theirs));
 }
 
+/* A member of the present generation. */
 static int
-check_sync(const struct group *g, const struct group_sync *sync)
+check_identity(const struct group *g, const struct group_identity *from)
 {
 	int st;
 
 	if (g->state == GROUP_DEAD)
 		return K_COORDINATOR_NOT_AVAILABLE;
-	st = group_check_member(g, sync->from.member_id, sync->from.instance_id);
+	st = group_check_member(g, from->member_id, from->instance_id);
 	if (st != 0)
 		return st;
-	if (sync->from.generation != g->generation)
-		return K_ILLEGAL_GENERATION;
+	return from->generation == g->generation ? 0 : K_ILLEGAL_GENERATION;
+}
+
+static int
+check_sync(const struct group *g, const struct group_sync *sync)
+{
+	int st = check_identity(g, &sync->from);
+
+	if (st != 0)
+		return st;
 	if (other_protocol(g->protocol_type, sync->protocol_type) ||
 	    other_protocol(g->protocol_name, sync->protocol_name))
 		return K_INCONSISTENT_GROUP_PROTOCOL;
@@ -219,17 +228,12 @@ int
 group_heartbeat(struct group *g, const struct group_identity *from, struct group_now now,
 		struct group_effects *fx)
 {
-	int st;
+	int st = check_identity(g, from);
 
 	g->now = now;
 	g->fx = fx;
-	if (g->state == GROUP_DEAD)
-		return K_COORDINATOR_NOT_AVAILABLE;
-	st = group_check_member(g, from->member_id, from->instance_id);
 	if (st != 0)
 		return st;
-	if (from->generation != g->generation)
-		return K_ILLEGAL_GENERATION;
 	if (g->state == GROUP_EMPTY)
 		return K_UNKNOWN_MEMBER_ID;
 	group_renew_session(g, group_find_member(g, from->member_id));
@@ -244,18 +248,15 @@ group_commit(struct group *g, const struct group_identity *from, struct group_no
 
 	g->now = now;
 	g->fx = fx;
-	if (g->state == GROUP_DEAD)
-		return K_COORDINATOR_NOT_AVAILABLE;
 	/* A consumer without a group, or an operator: whatever it calls itself. */
 	if (from->generation < 0 && g->state == GROUP_EMPTY)
 		return 0;
-	if (from->generation < 0 && from->member_id.len == 0 && from->instance_id.data == NULL)
+	if (g->state != GROUP_DEAD && from->generation < 0 && from->member_id.len == 0 &&
+	    from->instance_id.data == NULL)
 		return K_UNKNOWN_MEMBER_ID;
-	st = group_check_member(g, from->member_id, from->instance_id);
+	st = check_identity(g, from);
 	if (st != 0)
 		return st;
-	if (from->generation != g->generation)
-		return K_ILLEGAL_GENERATION;
 	if (g->state == GROUP_COMPLETING_REBALANCE)
 		return K_REBALANCE_IN_PROGRESS;
 	group_renew_session(g, group_find_member(g, from->member_id));

@@ -20,7 +20,24 @@ def three(tmp_path, zookeeper):
         "min.insync.replicas": 2, "group.initial.rebalance.delay.ms": 0,
         "replica.lag.time.max.ms": 5000, "zookeeper.session.timeout.ms": 2000}).start()
     yield c
-    for broker in c.brokers:
+    end(c)
+
+
+def leader_of(cluster, topic):
+    """The broker that leads the topic's first partition."""
+    leader = described(cluster, topic)[0].leader
+    return next(b for b in cluster.brokers if b.id == leader)
+
+
+def check_all(cluster, topic, load):
+    """Nothing that was acknowledged is lost, and the replicas are the same."""
+    load.stop()
+    check_once_and_in_order(load, consume_all(cluster, topic))
+    assert_replicas_identical(cluster, topic)
+
+
+def end(cluster):
+    for broker in cluster.brokers:
         if broker.process is not None and broker.process.running():
             broker.process.send(signal.SIGCONT)
             broker.process.stop(signal.SIGKILL)
@@ -136,9 +153,7 @@ def test_followers_have_what_the_leader_has(three):
     topic = make_topic(three)
     load = Load(three, topic)
     load.wait_acked(5000)
-    load.stop()
-    check_once_and_in_order(load, consume_all(three, topic))
-    assert_replicas_identical(three, topic)
+    check_all(three, topic, load)
     assert [b.errors() for b in three.brokers] == [[], [], []]
 
 
@@ -146,7 +161,7 @@ def test_acked_records_survive_a_killed_leader(three):
     topic = make_topic(three)
     load = Load(three, topic)
     load.wait_acked(1000)
-    victim = next(b for b in three.brokers if b.id == described(three, topic)[0].leader)
+    victim = leader_of(three, topic)
     victim.kill()
     load.wait_acked(3000)
     wait_until(lambda: isr_is(three, topic, {b.id for b in three.brokers} - {victim.id}),
@@ -154,9 +169,7 @@ def test_acked_records_survive_a_killed_leader(three):
     victim.start()
     wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "it is in sync again")
     load.wait_acked(1000)
-    load.stop()
-    check_once_and_in_order(load, consume_all(three, topic))
-    assert_replicas_identical(three, topic)
+    check_all(three, topic, load)
 
 
 def test_a_broker_that_stops_hands_its_leaderships_over_first(three):
@@ -172,9 +185,7 @@ def test_a_broker_that_stops_hands_its_leaderships_over_first(three):
         load.wait_acked(500)
         broker.start()
         wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "it is in sync again")
-    load.stop()
-    check_once_and_in_order(load, consume_all(three, topic))
-    assert_replicas_identical(three, topic)
+    check_all(three, topic, load)
     assert [b.errors() for b in three.brokers] == [[], [], []]
 
 
@@ -191,9 +202,7 @@ def test_a_follower_that_stands_still_leaves_the_isr_and_comes_back(three):
     load.wait_acked(500)
     follower.process.send(signal.SIGCONT)
     wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "it is in sync again")
-    load.stop()
-    check_once_and_in_order(load, consume_all(three, topic))
-    assert_replicas_identical(three, topic)
+    check_all(three, topic, load)
 
 
 def test_a_group_goes_on_when_its_coordinator_dies(three):
@@ -243,18 +252,14 @@ def slow_sessions(tmp_path, zookeeper):
         "min.insync.replicas": 2, "zookeeper.session.timeout.ms": 60000,
         "klamm.supervisor.hang.timeout.ms": 2000}).start()
     yield c
-    for broker in c.brokers:
-        if broker.process is not None and broker.process.running():
-            broker.process.send(signal.SIGCONT)
-            broker.process.stop(signal.SIGKILL)
+    end(c)
 
 
 def test_a_dead_broker_is_replaced_without_waiting_for_its_session(slow_sessions):
     topic = make_topic(slow_sessions, partitions=1)
     load = Load(slow_sessions, topic)
     load.wait_acked(500)
-    victim = next(b for b in slow_sessions.brokers
-                  if b.id == described(slow_sessions, topic)[0].leader)
+    victim = leader_of(slow_sessions, topic)
     victim.kill()
     killed = time.monotonic()
     load.wait_acked(100)
@@ -262,17 +267,14 @@ def test_a_dead_broker_is_replaced_without_waiting_for_its_session(slow_sessions
     assert "ended the session of the broker that died" in victim.log()
     victim.start()
     wait_until(lambda: isr_is(slow_sessions, topic, {1, 2, 3}), "it is in sync again")
-    load.stop()
-    check_once_and_in_order(load, consume_all(slow_sessions, topic))
-    assert_replicas_identical(slow_sessions, topic)
+    check_all(slow_sessions, topic, load)
 
 
 def test_a_broker_that_hangs_is_killed_and_replaced(slow_sessions):
     topic = make_topic(slow_sessions, partitions=1)
     load = Load(slow_sessions, topic)
     load.wait_acked(500)
-    victim = next(b for b in slow_sessions.brokers
-                  if b.id == described(slow_sessions, topic)[0].leader)
+    victim = leader_of(slow_sessions, topic)
     victim.process.send(signal.SIGSTOP)
     load.wait_acked(1000)
     wait_until(lambda: not victim.process.running(), "the supervisor has killed it")
@@ -307,8 +309,7 @@ def test_a_consumer_reads_from_the_replica_in_its_own_rack(tmp_path, zookeeper):
         assert near.metric("klamm_network_sent_bytes_total") - sent > 2000 * 500 * 0.8
         consumer.close()
     finally:
-        for broker in c.brokers:
-            broker.process.stop(signal.SIGKILL)
+        end(c)
 
 
 FAULT_ROUNDS = int(os.environ.get("FAULT_ROUNDS", "6"))
@@ -342,6 +343,4 @@ def test_records_survive_one_fault_after_the_other(three):
                 victim.kill()
                 victim.start()
         wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "all are in sync again", 60)
-    load.stop()
-    check_once_and_in_order(load, consume_all(three, topic))
-    assert_replicas_identical(three, topic)
+    check_all(three, topic, load)

@@ -125,6 +125,18 @@ partition_look(struct partition *p, struct partition_view *ret_view)
 	lock_release(&p->lock);
 }
 
+/* Our replica is gone: with its topic, or because others have it now. */
+static int
+error_of_deleted(const struct partition *p)
+{
+	struct metadata *md = p->context->metadata;
+	bool known =
+	    metadata_partition(metadata_read(md), p->topic, strlen(p->topic), p->number) != NULL;
+
+	metadata_done(md);
+	return known ? K_NOT_LEADER_OR_FOLLOWER : K_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
 int
 partition_log(struct partition *p, int32_t current_leader_epoch, bool leader_only,
 	      const struct uuid *topic_id, struct log **ret_log)
@@ -135,7 +147,7 @@ partition_log(struct partition *p, int32_t current_leader_epoch, bool leader_onl
 	if (p->offline)
 		st = K_KAFKA_STORAGE_ERROR;
 	else if (p->deleted)
-		st = K_UNKNOWN_TOPIC_OR_PARTITION;
+		st = error_of_deleted(p);
 	else if (topic_id != NULL && !uuid_is_zero(&p->topic_id) &&
 		 !uuid_equal(topic_id, &p->topic_id))
 		st = K_INCONSISTENT_TOPIC_ID;
@@ -237,10 +249,10 @@ partition_check_acks(struct partition *p, int64_t offset, int32_t leader_epoch)
 
 	lock_acquire(&p->lock);
 	if (p->deleted)
-		st = K_UNKNOWN_TOPIC_OR_PARTITION;
+		st = error_of_deleted(p);
 	else if (p->offline)
 		st = K_KAFKA_STORAGE_ERROR;
-	else if (!partition_leads(p) || p->leader_epoch != leader_epoch)
+	else if (!partition_leads(p) || leader_epoch < p->led_since_epoch)
 		st = K_NOT_LEADER_OR_FOLLOWER;
 	else if (log_high_watermark(p->log) >= offset)
 		st = isr_maximal_size(&p->isr) < partition_effective_min_isr(p)
@@ -324,7 +336,7 @@ int
 partition_decide(struct partition *p, const struct partition_decision *decision, struct log *log,
 		 int64_t checkpointed_high_watermark)
 {
-	bool new_epoch, lead = decision->leader == p->context->broker_id;
+	bool new_epoch, led, lead = decision->leader == p->context->broker_id;
 	int64_t start_offset = -1;
 	int st;
 
@@ -334,7 +346,8 @@ partition_decide(struct partition *p, const struct partition_decision *decision,
 		return 0;
 	}
 	new_epoch = decision->leader_epoch != p->leader_epoch;
-	if (!partition_leads(p))
+	led = partition_leads(p);
+	if (!led)
 		isr_resign(&p->isr);
 	p->leader = -1; /* nothing is accepted until the new role holds */
 	wait_for_appends(p);
@@ -350,6 +363,8 @@ partition_decide(struct partition *p, const struct partition_decision *decision,
 	p->controller_epoch = decision->controller_epoch;
 	p->partition_epoch = decision->partition_epoch;
 	p->leader_epoch = decision->leader_epoch;
+	if (lead && !led)
+		p->led_since_epoch = decision->leader_epoch;
 	if (!uuid_is_zero(&decision->topic_id))
 		p->topic_id = decision->topic_id;
 	lock_release(&p->lock);

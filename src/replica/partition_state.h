@@ -42,6 +42,7 @@ struct partition {
 	pthread_cond_t appends_over;
 	/* All below under lock. */
 	int32_t leader, leader_epoch, partition_epoch, controller_epoch;
+	int32_t led_since_epoch; /* our leadership, unbroken since; while we lead */
 	int64_t epoch_start_offset;
 	int32_t *replicas;
 	int32_t replica_count;

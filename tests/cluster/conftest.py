@@ -59,6 +59,7 @@ class Process:
 
     def __init__(self, args, log, env=None):
         self.log = Path(log)
+        self.held = False  # by SIGSTOP
         self.out = open(self.log, "ab")
         self.child = subprocess.Popen(
             [str(a) for a in args], stdout=self.out, stderr=subprocess.STDOUT,
@@ -77,6 +78,8 @@ class Process:
     def send(self, number):
         if self.running():
             self.child.send_signal(number)
+            if number in (signal.SIGSTOP, signal.SIGCONT):
+                self.held = number == signal.SIGSTOP
 
     def stop(self, number=signal.SIGTERM, timeout_s=30):
         self.send(number)

@@ -1,15 +1,13 @@
 """What is asked of the controller: elections, reassignments, deletions, in a cluster of three."""
 import json
 import signal
-import threading
 
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from kazoo.client import KazooClient
 
 from conftest import Cluster, wait_until
-from test_replication import Load, consume_all, segments
+from test_replication import Load, check_once_and_in_order, consume_all, segments
 from wire import Connection, record_batch
 
 NONE, UNKNOWN_TOPIC, NOT_CONTROLLER, REQUEST_TIMED_OUT = 0, 3, 41, 7
@@ -59,8 +57,14 @@ def admin(cluster):
     return cluster.admin[1]
 
 
+def awake(cluster):
+    """The brokers that answer: neither dead nor held still."""
+    return [b for b in cluster.brokers if b.process.running() and not b.process.held]
+
+
 def described(cluster, topic):
-    return admin(cluster).list_topics(topic, timeout=10).topics[topic].partitions
+    client = AdminClient({"bootstrap.servers": ",".join(b.bootstrap for b in awake(cluster))})
+    return client.list_topics(topic, timeout=10).topics[topic].partitions
 
 
 def make_topic(cluster, assignment, name="t", config=None):
@@ -77,9 +81,14 @@ def by_id(cluster, broker_id):
 
 
 def controller_id(cluster):
-    return wait_until(lambda: next((i for i in {admin(cluster).list_topics(timeout=10).controller_id}
-                                    if i > 0 and by_id(cluster, i).process.running()), None),
-                      "there is a controller")
+    def named():
+        for broker in awake(cluster):
+            with Connection(broker.port) as c:
+                i = c.call("Metadata", 9, {"Topics": []})["ControllerId"]
+            if i > 0 and by_id(cluster, i) in awake(cluster):
+                return i
+        return None
+    return wait_until(named, "there is a controller")
 
 
 def ask_controller(cluster, name, version, values):
@@ -244,37 +253,17 @@ def wait_moved(cluster, ensemble, targets, topic="t"):
                            for n, p in described(cluster, topic).items()), "and in sync")
 
 
-class PlainLoad(Load):
-    """
-    Without idempotence. When a leader goes away with its replica, the new one may have taken more
-    than five batches before librdkafka sends the former's last one again: no broker knows that one
-    any more, and an idempotent producer ends with a fatal error. What is acknowledged is not lost.
-    """
-
-    def __init__(self, cluster, topic):
-        self.producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all",
-                                  "linger.ms": 5, "message.timeout.ms": 120000})
-        self.topic, self.next, self.acked, self.failed = topic, 0, {}, []
-        self.running = True
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def check_nothing_is_lost(self, cluster):
-        got = {v for values in consume_all(cluster, self.topic).values() for v in values}
-        assert set(self.acked) <= got, "an acknowledged record is lost"
-
-
 def test_partitions_move_under_load_and_nothing_is_lost(make_cluster, ensemble):
     c = make_cluster({**UNBALANCED, "min.insync.replicas": 2}, count=4)
     make_topic(c, [[1, 2], [2, 3], [3, 1]])
-    load = PlainLoad(c, "t")
+    load = Load(c, "t")
     load.wait_acked(2000)
     for targets in ({0: [3, 4], 1: [4, 2], 2: [1, 2, 3]}, {0: [1, 2, 3], 1: [3, 1], 2: [4, 1]}):
         assert reassign(c, targets) == {0: NONE, 1: NONE, 2: NONE}
         wait_moved(c, ensemble, targets)
         load.wait_acked(1000)
     load.stop()
-    load.check_nothing_is_lost(c)
+    check_once_and_in_order(load, consume_all(c, "t"))
     for number, replicas in targets.items():
         wait_until(lambda: len({tuple(segments(by_id(c, i), "t", number).items())
                                 for i in replicas}) == 1, "replicas are the same, byte for byte")
@@ -318,7 +307,7 @@ def test_a_move_goes_on_under_the_next_controller(make_cluster, ensemble):
     old = controller_id(c)
     a, b, target = [i for i in (1, 2, 3, 4) if i != old]
     make_topic(c, [[a, b], [b, a]])
-    load = PlainLoad(c, "t")
+    load = Load(c, "t")
     load.wait_acked(500)
     by_id(c, target).process.send(signal.SIGSTOP)
     targets = {0: [target, a], 1: [b, target]}
@@ -328,7 +317,7 @@ def test_a_move_goes_on_under_the_next_controller(make_cluster, ensemble):
     wait_until(lambda: controller_id(c) != old, "there is another controller")
     wait_moved(c, ensemble, targets)
     load.stop()
-    load.check_nothing_is_lost(c)
+    check_once_and_in_order(load, consume_all(c, "t"))
 
 
 def test_a_move_to_a_broker_that_dies_ends_when_that_is_back(make_cluster, ensemble):

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from conftest import Cluster, wait_until
@@ -109,13 +109,24 @@ class Load:
         assert self.failed == []
 
 
+def watermarks(consumer, partition):
+    """Asked again while the client has yet to find the leader."""
+    def ask():
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=10)
+        except KafkaException as e:
+            assert e.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION, e
+            return None
+    return wait_until(ask, f"the offsets of {partition}")
+
+
 def consume_all(cluster, topic):
     """{partition: values in order}, from the beginning to the end."""
     consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "none",
                          "enable.auto.commit": False, "auto.offset.reset": "earliest"})
     got = {}
     for number in described(cluster, topic):
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)
+        low, high = watermarks(consumer, TopicPartition(topic, number))
         got[number] = []
         consumer.assign([TopicPartition(topic, number, low)])
         while len(got[number]) < high - low:

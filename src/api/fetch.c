@@ -40,6 +40,7 @@ struct fetch_state {
 	struct fetch_context context;
 	struct fetching *fetching; /* one for each target */
 	int32_t replica_id;
+	int64_t replica_epoch; /* -1: not told */
 	enum log_isolation isolation;
 	int64_t max_bytes, min_bytes;
 	int64_t deadline_ms;
@@ -229,7 +230,8 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 	}
 	/* What a follower asks for tells how far it is. */
 	if (st == 0 && is_follower(state) && !t->must_answer)
-		st = partition_follower_fetched(f->partition, state->replica_id, t->fetch_offset,
+		st = partition_follower_fetched(f->partition, state->replica_id,
+						state->replica_epoch, t->fetch_offset,
 						t->log_start_offset, leader_end);
 	if (st != 0)
 		release_records(f);
@@ -604,6 +606,7 @@ api_fetch(struct api_call *call, void *request)
 	state->req = req;
 	state->replica_id =
 	    api_version(call) >= 15 ? req->replica_state.replica_id : req->replica_id;
+	state->replica_epoch = api_version(call) >= 15 ? req->replica_state.replica_epoch : -1;
 	state->isolation = is_follower(state) || state->replica_id == DEBUGGING_REPLICA_ID
 			       ? LOG_READ_LOG_END
 			   : req->isolation_level == 1 ? LOG_READ_COMMITTED

@@ -36,6 +36,20 @@ is_so_already(const struct model_partition *p, int32_t broker_id,
 	       p->recovering == wanted->recovering && ids_equal(&p->isr, &isr);
 }
 
+/*
+ * A member in another life than the leader speaks of may have less than it had (KIP-903). One that
+ * we have not seen yet is known to a later controller.
+ */
+static int
+check_epoch(const struct controller_state *cs, int32_t broker_id, int64_t epoch)
+{
+	const struct model_broker *b = model_broker(cs, broker_id);
+
+	if (epoch == -1 || b == NULL || b->epoch == epoch)
+		return 0;
+	return epoch > b->epoch ? K_NOT_CONTROLLER : K_INELIGIBLE_REPLICA;
+}
+
 /* In Kafka's order: the first that matches. */
 static int
 check(const struct controller_state *cs, const struct model_partition *p,
@@ -49,6 +63,12 @@ check(const struct controller_state *cs, const struct model_partition *p,
 		if (!model_replica_is_eligible(cs, p, wanted->isr[i]) ||
 		    !ids_have(&p->replicas, wanted->isr[i]))
 			return K_INELIGIBLE_REPLICA;
+	for (int32_t i = 0; wanted->isr_epochs != NULL && i < wanted->isr_count; i++) {
+		int st = check_epoch(cs, wanted->isr[i], wanted->isr_epochs[i]);
+
+		if (st != 0)
+			return st;
+	}
 	return wanted->isr_count == 0 ? K_INVALID_REQUEST : 0;
 }
 

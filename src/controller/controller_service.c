@@ -48,16 +48,20 @@ fill_wanted(struct asked *a, int version, struct arena *arena)
 {
 	int32_t count = version >= 3 ? a->req->new_isr_with_epochs_count : a->req->new_isr_count;
 	int32_t *isr = must(arena_calloc(arena, (size_t)count + 1, sizeof(*isr)));
+	int64_t *epochs = must(arena_calloc(arena, (size_t)count + 1, sizeof(*epochs)));
 
-	for (int32_t i = 0; i < count; i++)
+	for (int32_t i = 0; i < count; i++) {
 		isr[i] =
 		    version >= 3 ? a->req->new_isr_with_epochs[i].broker_id : a->req->new_isr[i];
+		epochs[i] = version >= 3 ? a->req->new_isr_with_epochs[i].broker_epoch : -1;
+	}
 	a->wanted = (struct controller_leadership){
 	    .leader_epoch = a->req->leader_epoch,
 	    .isr = isr,
 	    .isr_count = count,
 	    .recovering = a->req->leader_recovery_state == RECOVERING,
 	    .partition_epoch = a->req->partition_epoch,
+	    .isr_epochs = epochs,
 	};
 }
 

@@ -50,6 +50,8 @@ struct controller_leadership {
 	int32_t isr_count;
 	bool recovering;
 	int32_t partition_epoch;
+	/* Of what a leader wants: its members' broker epochs, -1 where not known; or NULL. */
+	const int64_t *isr_epochs;
 };
 
 enum effect_kind {

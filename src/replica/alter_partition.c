@@ -40,6 +40,7 @@ static void
 proposal_free(struct proposal *pr)
 {
 	free(pr->what.members);
+	free(pr->what.epochs);
 	partition_put(pr->p);
 	free(pr);
 }
@@ -150,7 +151,9 @@ refresh(struct alter_partition *ap)
 		struct proposal *pr = *link;
 
 		free(pr->what.members);
+		free(pr->what.epochs);
 		pr->what.members = NULL;
+		pr->what.epochs = NULL;
 		if (partition_proposal(pr->p, &pr->what)) {
 			pr->sent = true;
 			count++;
@@ -178,8 +181,10 @@ fill_partition(const struct proposal *pr, struct arena *arena,
 	d->new_isr_with_epochs = broker_state_new(arena, pr->what.member_count);
 	if (d->new_isr_with_epochs == NULL)
 		abort();
-	for (int32_t i = 0; i < pr->what.member_count; i++)
+	for (int32_t i = 0; i < pr->what.member_count; i++) {
 		d->new_isr_with_epochs[i].broker_id = pr->what.members[i];
+		d->new_isr_with_epochs[i].broker_epoch = pr->what.epochs[i];
+	}
 	d->new_isr_with_epochs_count = pr->what.member_count;
 	topic->topic_id = pr->what.topic_id;
 	topic->partitions = d;

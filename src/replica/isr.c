@@ -44,6 +44,7 @@ begin_epoch(struct isr_follower *f, bool new_leader, int64_t leader_end, int64_t
 	f->last_caught_up_ms = f->in_isr ? now_ms : 0;
 	if (new_leader) {
 		f->log_end_offset = f->log_start_offset = ISR_UNKNOWN_OFFSET;
+		f->broker_epoch = -1;
 		f->last_fetch_leader_end = ISR_UNKNOWN_OFFSET;
 		f->last_fetch_ms = 0;
 	} else {
@@ -89,8 +90,8 @@ isr_lead(struct isr *isr, int32_t leader_id, int32_t leader_epoch, const int32_t
 }
 
 bool
-isr_fetched(struct isr *isr, int32_t broker_id, int64_t offset, int64_t log_start_offset,
-	    int64_t leader_end, int64_t now_ms)
+isr_fetched(struct isr *isr, int32_t broker_id, int64_t broker_epoch, int64_t offset,
+	    int64_t log_start_offset, int64_t leader_end, int64_t now_ms)
 {
 	struct isr_follower *f = find(isr, broker_id);
 	int64_t caught_up_ms;
@@ -102,6 +103,7 @@ isr_fetched(struct isr *isr, int32_t broker_id, int64_t offset, int64_t log_star
 							    : f->last_caught_up_ms;
 	if (caught_up_ms > f->last_caught_up_ms)
 		f->last_caught_up_ms = caught_up_ms;
+	f->broker_epoch = broker_epoch;
 	f->log_end_offset = offset;
 	f->log_start_offset = log_start_offset;
 	if (leader_end > f->last_fetch_leader_end)
@@ -200,6 +202,17 @@ isr_members(const struct isr *isr, int32_t leader_id, bool proposed, int32_t *re
 	return count;
 }
 
+void
+isr_proposed_epochs(const struct isr *isr, int64_t *ret_epochs)
+{
+	int32_t count = 0;
+
+	ret_epochs[count++] = -1; /* the leader's is in the request */
+	for (int32_t i = 0; i < isr->follower_count; i++)
+		if (isr->followers[i].in_proposal)
+			ret_epochs[count++] = isr->followers[i].proposed_epoch;
+}
+
 int32_t
 isr_preferred_replica(const struct isr *isr, int64_t offset, isr_suit_fn *suit, void *arg)
 {
@@ -226,8 +239,10 @@ begin_proposal(struct isr *isr, enum isr_change change)
 {
 	isr->change = change;
 	isr->proposal_epoch++;
-	for (int32_t i = 0; i < isr->follower_count; i++)
+	for (int32_t i = 0; i < isr->follower_count; i++) {
 		isr->followers[i].in_proposal = isr->followers[i].in_isr;
+		isr->followers[i].proposed_epoch = isr->followers[i].broker_epoch;
+	}
 }
 
 bool

@@ -26,6 +26,7 @@ struct isr_follower {
 	bool in_isr;      /* committed */
 	bool in_proposal; /* while one is under way: the member that it adds */
 	int64_t log_end_offset, log_start_offset; /* ISR_UNKNOWN_OFFSET until it fetches */
+	int64_t broker_epoch, proposed_epoch;     /* of its last fetch, when it was proposed; -1 */
 	int64_t last_caught_up_ms;
 	int64_t last_fetch_ms, last_fetch_leader_end; /* the leader's log end offset then */
 };
@@ -55,10 +56,11 @@ MUST_CHECK int isr_lead(struct isr *isr, int32_t leader_id, int32_t leader_epoch
 /* We lead no longer. */
 void isr_resign(struct isr *isr);
 
-/* A follower fetches from an offset: it has all below. leader_end: our log end offset before the
- * read. False: it is no replica of this partition. */
-bool isr_fetched(struct isr *isr, int32_t broker_id, int64_t offset, int64_t log_start_offset,
-		 int64_t leader_end, int64_t now_ms);
+/* A follower fetches from an offset: it has all below. broker_epoch: its own, -1 when it does not
+ * tell. leader_end: our log end offset before the read. False: it is no replica of this partition.
+ */
+bool isr_fetched(struct isr *isr, int32_t broker_id, int64_t broker_epoch, int64_t offset,
+		 int64_t log_start_offset, int64_t leader_end, int64_t now_ms);
 
 /* Members of the committed ISR, the leader included. */
 int32_t isr_size(const struct isr *isr);
@@ -88,6 +90,11 @@ bool isr_propose_expansion(struct isr *isr, int32_t broker_id, int64_t high_wate
 bool isr_propose_shrink(struct isr *isr, int64_t leader_end, int64_t lag_max_ms, int64_t now_ms);
 /* The proposed members, or the committed ones, the leader first; room for all replicas. */
 int32_t isr_members(const struct isr *isr, int32_t leader_id, bool proposed, int32_t *ret_members);
+/*
+ * The broker epochs of the proposed members in the same order, -1 for those that are not known:
+ * what a broker had in one life says nothing of its next (KIP-903).
+ */
+void isr_proposed_epochs(const struct isr *isr, int64_t *ret_epochs);
 
 /* The controller has committed these. */
 void isr_commit(struct isr *isr, const int32_t *members, int32_t member_count);

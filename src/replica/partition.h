@@ -78,7 +78,8 @@ MUST_CHECK int partition_append(struct partition *p, int16_t required_acks,
  * read. It may join the ISR, and the high watermark may move.
  * K_NOT_LEADER_OR_FOLLOWER; K_UNKNOWN_LEADER_EPOCH: it is no replica of this partition.
  */
-MUST_CHECK int partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t offset,
+MUST_CHECK int partition_follower_fetched(struct partition *p, int32_t broker_id,
+					  int64_t broker_epoch, int64_t offset,
 					  int64_t log_start_offset, int64_t leader_end);
 
 /*

@@ -73,16 +73,16 @@ partition_advance_high_watermark(struct partition *p)
 }
 
 int
-partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t offset,
-			   int64_t log_start_offset, int64_t leader_end)
+partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t broker_epoch,
+			   int64_t offset, int64_t log_start_offset, int64_t leader_end)
 {
 	int st = 0;
 
 	lock_acquire(&p->lock);
 	if (!partition_leads(p)) {
 		st = K_NOT_LEADER_OR_FOLLOWER;
-	} else if (!isr_fetched(&p->isr, broker_id, offset, log_start_offset, leader_end,
-				env_monotonic_ms(p->context->env))) {
+	} else if (!isr_fetched(&p->isr, broker_id, broker_epoch, offset, log_start_offset,
+				leader_end, env_monotonic_ms(p->context->env))) {
 		st = K_UNKNOWN_LEADER_EPOCH;
 	} else {
 		if (isr_propose_expansion(&p->isr, broker_id, log_high_watermark(p->log),
@@ -164,9 +164,11 @@ partition_proposal(struct partition *p, struct partition_proposal *ret_proposal)
 		    .partition_epoch = p->partition_epoch,
 		    .topic_id = p->topic_id,
 		    .members = calloc((size_t)p->isr.follower_count + 1, sizeof(int32_t)),
+		    .epochs = calloc((size_t)p->isr.follower_count + 1, sizeof(int64_t)),
 		};
-		if (ret_proposal->members == NULL)
+		if (ret_proposal->members == NULL || ret_proposal->epochs == NULL)
 			abort();
+		isr_proposed_epochs(&p->isr, ret_proposal->epochs);
 		ret_proposal->member_count =
 		    isr_members(&p->isr, p->context->broker_id, true, ret_proposal->members);
 	}

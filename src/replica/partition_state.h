@@ -106,6 +106,7 @@ struct partition_proposal {
 	int32_t proposal_epoch, leader_epoch, partition_epoch;
 	struct uuid topic_id;
 	int32_t *members; /* malloc()ed, the caller's */
+	int64_t *epochs;  /* the same: the members' broker epochs, -1 where not known */
 	int32_t member_count;
 };
 /* False: nothing is proposed any more. */

@@ -257,6 +257,31 @@ a_wish_that_is_out_of_date_or_ineligible_is_refused(void **state)
 }
 
 static void
+a_wish_for_a_member_in_another_life_is_refused_or_left_to_who_knows_it(void **state)
+{
+	const int64_t former[] = {-1, -1, 2}, present[] = {-1, 2, 3}, later[] = {-1, -1, 4};
+	struct controller_leadership wanted = {.isr = all, .isr_count = 3, .partition_epoch = 1};
+	struct world *w = *state;
+
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", all, 3);
+	write_succeeds(w, "t", 0);
+	assert_int_equal(leader_wants(w, 1, 0, 0, (int32_t[]){1, 2}, 2), 0);
+	write_succeeds(w, "t", 1);
+	wanted.isr_epochs = former;
+	assert_int_equal(controller_state_alter_partition(w->cs, 1, &topic_id, 0, &wanted, &w->fx),
+			 K_INELIGIBLE_REPLICA);
+	wanted.isr_epochs = later;
+	assert_int_equal(controller_state_alter_partition(w->cs, 1, &topic_id, 0, &wanted, &w->fx),
+			 K_NOT_CONTROLLER);
+	assert_string_equal(written(w), "");
+	wanted.isr_epochs = present;
+	assert_int_equal(controller_state_alter_partition(w->cs, 1, &topic_id, 0, &wanted, &w->fx),
+			 0);
+	assert_string_equal(written(w), "1/0 [1,2,3]");
+}
+
+static void
 a_broker_that_shuts_down_hands_its_leaderships_over(void **state)
 {
 	struct world *w = *state;
@@ -1023,6 +1048,7 @@ main(void)
 	    TEST(a_broker_that_was_gone_unseen_leads_again_where_nobody_else_can),
 	    TEST(a_leader_changes_its_isr_without_a_new_epoch),
 	    TEST(a_wish_that_is_out_of_date_or_ineligible_is_refused),
+	    TEST(a_wish_for_a_member_in_another_life_is_refused_or_left_to_who_knows_it),
 	    TEST(a_broker_that_shuts_down_hands_its_leaderships_over),
 	    TEST(a_dead_follower_leaves_the_isr),
 	    TEST(the_last_isr_member_keeps_its_place_when_it_dies),

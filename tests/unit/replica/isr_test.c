@@ -50,12 +50,12 @@ the_high_watermark_is_what_all_in_sync_have(void **state)
 	(void)state;
 	begin(&w, 3);
 	assert_int_equal(high_watermark(&w, 10, 0), ISR_UNKNOWN_OFFSET); /* nobody has fetched */
-	assert_true(isr_fetched(&w.isr, 2, 10, 0, 10, 5));
-	assert_true(isr_fetched(&w.isr, 3, 7, 0, 10, 5));
+	assert_true(isr_fetched(&w.isr, 2, -1, 10, 0, 10, 5));
+	assert_true(isr_fetched(&w.isr, 3, -1, 7, 0, 10, 5));
 	assert_int_equal(high_watermark(&w, 10, 5), 7);
-	assert_true(isr_fetched(&w.isr, 3, 10, 0, 12, 6));
+	assert_true(isr_fetched(&w.isr, 3, -1, 10, 0, 12, 6));
 	assert_int_equal(high_watermark(&w, 12, 6), 10);
-	assert_false(isr_fetched(&w.isr, 9, 10, 0, 12, 6)); /* no replica of this partition */
+	assert_false(isr_fetched(&w.isr, 9, -1, 10, 0, 12, 6)); /* no replica of this partition */
 	isr_fini(&w.isr);
 }
 
@@ -66,12 +66,12 @@ a_follower_outside_the_isr_is_waited_for_only_while_it_is_close_and_alive(void *
 
 	(void)state;
 	begin(&w, 2);
-	isr_fetched(&w.isr, 2, 100, 0, 100, LAG_MAX_MS * 2);
-	isr_fetched(&w.isr, 3, 50, 0, 100, LAG_MAX_MS * 2);
+	isr_fetched(&w.isr, 2, -1, 100, 0, 100, LAG_MAX_MS * 2);
+	isr_fetched(&w.isr, 3, -1, 50, 0, 100, LAG_MAX_MS * 2);
 	assert_int_equal(high_watermark(&w, 100, LAG_MAX_MS * 2), 100); /* far behind */
-	isr_fetched(&w.isr, 3, 100, 0, 100, LAG_MAX_MS * 2);
+	isr_fetched(&w.isr, 3, -1, 100, 0, 100, LAG_MAX_MS * 2);
 	assert_int_equal(high_watermark(&w, 120, LAG_MAX_MS * 2), 100);
-	isr_fetched(&w.isr, 2, 120, 0, 120, LAG_MAX_MS * 2);
+	isr_fetched(&w.isr, 2, -1, 120, 0, 120, LAG_MAX_MS * 2);
 	assert_int_equal(high_watermark(&w, 120, LAG_MAX_MS * 2), 100); /* it is about to join */
 	w.dead = 3;
 	assert_int_equal(high_watermark(&w, 120, LAG_MAX_MS * 2), 120);
@@ -86,7 +86,7 @@ who_reaches_the_high_watermark_and_the_epochs_start_is_proposed(void **state)
 
 	(void)state;
 	begin(&w, 2);
-	isr_fetched(&w.isr, 3, 5, 0, 10, 1);
+	isr_fetched(&w.isr, 3, -1, 5, 0, 10, 1);
 	assert_false(expands(&w, 3, 6, 0)); /* below the high watermark */
 	assert_false(expands(&w, 3, 5, 6)); /* has nothing of this epoch yet */
 	w.dead = 3;
@@ -110,8 +110,8 @@ the_high_watermark_minds_a_proposal_that_may_be_committed(void **state)
 
 	(void)state;
 	begin(&w, 2);
-	isr_fetched(&w.isr, 2, 10, 0, 10, 1);
-	isr_fetched(&w.isr, 3, 5, 0, 10, 1);
+	isr_fetched(&w.isr, 2, -1, 10, 0, 10, 1);
+	isr_fetched(&w.isr, 3, -1, 5, 0, 10, 1);
 	assert_true(expands(&w, 3, 5, 0));
 	w.dead = 3; /* were it only waited for, it would not count now */
 	assert_int_equal(high_watermark(&w, 10, 1), 5);
@@ -128,8 +128,8 @@ who_is_behind_for_too_long_is_proposed_to_leave(void **state)
 
 	(void)state;
 	begin(&w, 3);
-	isr_fetched(&w.isr, 2, 10, 0, 10, 1000);
-	isr_fetched(&w.isr, 3, 9, 0, 10, 1000);
+	isr_fetched(&w.isr, 2, -1, 10, 0, 10, 1000);
+	isr_fetched(&w.isr, 3, -1, 9, 0, 10, 1000);
 	assert_false(isr_propose_shrink(&w.isr, 10, LAG_MAX_MS, LAG_MAX_MS));
 	assert_true(isr_propose_shrink(&w.isr, 10, LAG_MAX_MS, LAG_MAX_MS + 1));
 	assert_int_equal(isr_members(&w.isr, 1, true, members), 2);
@@ -152,8 +152,8 @@ one_who_reaches_the_former_end_with_each_fetch_stays(void **state)
 	begin(&w, 3);
 	/* Always a thousand behind a busy leader, but never more than one fetch. */
 	for (int64_t now = 0; now < LAG_MAX_MS * 4; now += 1000, end += 1000) {
-		isr_fetched(&w.isr, 2, end, 0, end + 1000, now);
-		isr_fetched(&w.isr, 3, end + 1000, 0, end + 1000, now);
+		isr_fetched(&w.isr, 2, -1, end, 0, end + 1000, now);
+		isr_fetched(&w.isr, 3, -1, end + 1000, 0, end + 1000, now);
 		assert_false(isr_propose_shrink(&w.isr, end + 1000, LAG_MAX_MS, now));
 	}
 	isr_fini(&w.isr);
@@ -166,8 +166,8 @@ a_new_leader_knows_nothing_and_an_old_one_keeps_what_it_knew(void **state)
 
 	(void)state;
 	begin(&w, 3);
-	isr_fetched(&w.isr, 2, 10, 0, 10, 5);
-	isr_fetched(&w.isr, 3, 10, 0, 10, 5);
+	isr_fetched(&w.isr, 2, -1, 10, 0, 10, 5);
+	isr_fetched(&w.isr, 3, -1, 10, 0, 10, 5);
 	assert_int_equal(isr_lead(&w.isr, 1, 5, all, 3, all, 2, 10, 6), 0);
 	assert_int_equal(high_watermark(&w, 10, 6), 10);
 	assert_int_equal(isr_size(&w.isr), 2);
@@ -178,14 +178,31 @@ a_new_leader_knows_nothing_and_an_old_one_keeps_what_it_knew(void **state)
 }
 
 static void
+a_proposal_names_the_lives_whose_fetches_it_rests_on(void **state)
+{
+	int64_t epochs[3];
+	struct world w;
+
+	(void)state;
+	begin(&w, 2);
+	isr_fetched(&w.isr, 3, 70, 10, 0, 10, 1);
+	assert_true(expands(&w, 3, 10, 0));
+	isr_fetched(&w.isr, 3, 71, 4, 0, 10, 2); /* it is back, with less */
+	isr_proposed_epochs(&w.isr, epochs);
+	assert_int_equal(epochs[1], -1); /* broker 2 has not said */
+	assert_int_equal(epochs[2], 70);
+	isr_fini(&w.isr);
+}
+
+static void
 a_leader_that_missed_an_epoch_knows_nothing_of_its_followers(void **state)
 {
 	struct world w;
 
 	(void)state;
 	begin(&w, 3);
-	isr_fetched(&w.isr, 2, 10, 0, 10, 5);
-	isr_fetched(&w.isr, 3, 10, 0, 10, 5);
+	isr_fetched(&w.isr, 2, -1, 10, 0, 10, 5);
+	isr_fetched(&w.isr, 3, -1, 10, 0, 10, 5);
 	/* Somebody led at epoch 5, to whose log they may have cut back theirs. */
 	assert_int_equal(isr_lead(&w.isr, 1, 6, all, 3, all, 3, 10, 6), 0);
 	assert_int_equal(high_watermark(&w, 10, 6), ISR_UNKNOWN_OFFSET);
@@ -199,8 +216,8 @@ a_consumer_is_sent_to_the_replica_that_is_furthest(void **state)
 
 	(void)state;
 	begin(&w, 3);
-	isr_fetched(&w.isr, 2, 10, 0, 12, 5);
-	isr_fetched(&w.isr, 3, 12, 4, 12, 5);
+	isr_fetched(&w.isr, 2, -1, 10, 0, 12, 5);
+	isr_fetched(&w.isr, 3, -1, 12, 4, 12, 5);
 	assert_int_equal(isr_preferred_replica(&w.isr, 8, is_alive, &w), 3);
 	assert_int_equal(isr_preferred_replica(&w.isr, 2, is_alive, &w), 2); /* 3 begins at 4 */
 	assert_int_equal(isr_preferred_replica(&w.isr, 13, is_alive, &w), -1);
@@ -216,8 +233,8 @@ the_low_watermark_is_the_smallest_start_of_the_living(void **state)
 
 	(void)state;
 	begin(&w, 3);
-	isr_fetched(&w.isr, 2, 10, 3, 10, 5);
-	isr_fetched(&w.isr, 3, 10, 6, 10, 5);
+	isr_fetched(&w.isr, 2, -1, 10, 3, 10, 5);
+	isr_fetched(&w.isr, 3, -1, 10, 6, 10, 5);
 	assert_int_equal(isr_low_watermark(&w.isr, 8, is_alive, &w), 3);
 	w.dead = 2;
 	assert_int_equal(isr_low_watermark(&w.isr, 8, is_alive, &w), 6);
@@ -238,6 +255,7 @@ main(void)
 	    TEST(one_who_reaches_the_former_end_with_each_fetch_stays),
 	    TEST(a_new_leader_knows_nothing_and_an_old_one_keeps_what_it_knew),
 	    TEST(a_leader_that_missed_an_epoch_knows_nothing_of_its_followers),
+	    TEST(a_proposal_names_the_lives_whose_fetches_it_rests_on),
 	    TEST(a_consumer_is_sent_to_the_replica_that_is_furthest),
 	    TEST(the_low_watermark_is_the_smallest_start_of_the_living),
 	};

@@ -113,8 +113,8 @@ decide(int id, int partition, int32_t leader, int32_t leader_epoch, int32_t part
 
 	if (partition_epoch < r->partition_epoch)
 		return;
-	world_trace("broker %d learns p%d: leader %d epoch %d", id, partition, leader,
-		    leader_epoch);
+	world_trace("broker %d learns p%d: leader %d epoch %d version %d isr %s", id, partition,
+		    leader, leader_epoch, partition_epoch, members_text(isr));
 	if (!broker_leads(id, partition))
 		isr_resign(&r->isr);
 	r->members = *replicas;
@@ -205,8 +205,9 @@ check_fetch(int id, int from, struct fetch *f)
 		return 0;
 	if (f->offset > r->end)
 		return K_OFFSET_OUT_OF_RANGE;
-	return isr_fetched(&r->isr, from, f->offset, 0, r->end, w.now_ms) ? 0
-									  : K_UNKNOWN_LEADER_EPOCH;
+	return isr_fetched(&r->isr, from, f->broker_epoch, f->offset, 0, r->end, w.now_ms)
+		   ? 0
+		   : K_UNKNOWN_LEADER_EPOCH;
 }
 
 void
@@ -243,6 +244,7 @@ fetch(int id, int partition)
 	call->fetch = (struct fetch){.partition = partition,
 				     .leader_epoch = r->leader_epoch,
 				     .last_fetched_epoch = leader_epochs_latest(&r->epochs),
+				     .broker_epoch = w.brokers[id].epoch,
 				     .offset = r->end};
 }
 
@@ -313,6 +315,9 @@ send_proposals(int id)
 		call->alteration.partitions[p].leader_epoch = r->leader_epoch;
 		call->alteration.partitions[p].partition_epoch = r->partition_epoch;
 		call->alteration.partitions[p].isr = members_of(members, count);
+		isr_proposed_epochs(&r->isr, call->alteration.partitions[p].isr_epochs);
+		world_trace("broker %d proposes for p%d: isr %s version %d", id, p,
+			    members_text(&call->alteration.partitions[p].isr), r->partition_epoch);
 	}
 	if (call == NULL)
 		return;

@@ -79,8 +79,8 @@ write_state(const struct office *o, const struct effect *e, int32_t *ret_version
 	*znode = next;
 	w.zk.zxid++;
 	*ret_version = next.version;
-	world_trace("state of p%d: leader %d epoch %d version %d isr of %d", e->partition,
-		    next.leader, next.leader_epoch, next.version, next.isr.count);
+	world_trace("state of p%d: leader %d epoch %d version %d isr %s", e->partition, next.leader,
+		    next.leader_epoch, next.version, members_text(&next.isr));
 	return 0;
 }
 
@@ -170,7 +170,7 @@ send_commands(int id)
 		struct link *l = &w.brokers[id].office.links[to];
 		struct call *call;
 
-		if (l->count == 0 || l->call_id != 0 || percent(20))
+		if (l->count == 0 || l->call_id != 0 || !percent(w.calm ? 80 : w.command_percent))
 			continue;
 		call = call_begin(CALL_COMMAND, id, to);
 		if (call == NULL)
@@ -525,6 +525,7 @@ office_alter(int id, int from, struct alteration *a)
 		    .isr = a->partitions[p].isr.ids,
 		    .isr_count = a->partitions[p].isr.count,
 		    .partition_epoch = a->partitions[p].partition_epoch,
+		    .isr_epochs = a->partitions[p].isr_epochs,
 		};
 
 		if (a->partitions[p].asked)

@@ -114,19 +114,39 @@ is_named(const struct call *call, int id)
 	return false;
 }
 
-/* The controller in office, and whoever follows it, know that it is gone. */
+/*
+ * The controller in office knows that it is gone, or knows its former life and will see that this
+ * one is another; and nothing of what it said is left.
+ */
 static bool
 may_boot(int id)
 {
-	if (w.zk.sessions[id] != 0 || !controller_is_up_to_date())
+	const struct office *o;
+
+	if (w.zk.sessions[id] != 0 || w.zk.controller < 0)
+		return false;
+	o = &w.brokers[w.zk.controller].office;
+	if (o->stage != OFFICE_SERVES)
 		return false;
 	for (int p = 0; p < PARTITIONS; p++)
-		if (members_have(&w.zk.states[p].isr, id) || is_proposed(id, p))
+		if (is_proposed(id, p) ||
+		    (o->links[id].broker_epoch == 0 && members_have(&w.zk.states[p].isr, id)))
 			return false;
 	for (int i = 0; i < w.call_count; i++)
 		if (is_named(&w.calls[i], id))
 			return false;
 	return true;
+}
+
+/* It has booted, and the controller has seen it. */
+static void
+notice_power(void)
+{
+	int id = w.without_power;
+
+	if (id >= 0 && w.brokers[id].runs && w.zk.controller >= 0 &&
+	    w.brokers[w.zk.controller].office.links[id].broker_epoch == w.brokers[id].epoch)
+		w.without_power = -1;
 }
 
 /* Processes that are not there come back. */
@@ -135,14 +155,9 @@ bring_back(int id, uint32_t chance)
 {
 	if (w.brokers[id].runs || !percent(chance))
 		return;
-	if (w.without_power == id) {
-		if (!may_boot(id)) {
-			broker_expire(id);
-			return;
-		}
-		w.without_power = -1;
-	}
-	broker_start(id);
+	broker_expire(id);
+	if (w.without_power != id || may_boot(id))
+		broker_start(id);
 }
 
 static void
@@ -205,9 +220,9 @@ chaos(void)
 	cut_links();
 	if (percent(8))
 		call_break();
-	if (below(1000) < 4 && w.zk.controller >= 0)
+	if (below(1000) < 4 && w.zk.controller >= 0 && w.without_power < 0)
 		office_vacate(); /* somebody deleted the node */
-	if (percent(1))
+	if (percent(w.elect_percent))
 		office_elect_preferred(id);
 }
 
@@ -255,6 +270,7 @@ take_turn(void)
 	w.now_ms += below(300) == 0 ? LAG_MAX_MS : below(8);
 	if (w.brokers[id].runs && !w.brokers[id].stands_still)
 		broker_turn(id);
+	notice_power();
 	world_check();
 	w.turns++;
 }
@@ -336,6 +352,8 @@ begin_world(uint64_t seed, bool trace)
 	w.broker_count = 3 + (int)below(BROKERS - 2);
 	w.min_insync_replicas = 1 + (int)below(2);
 	w.crash_per_mille = (int)below(3) * 30;
+	w.command_percent = percent(50) ? 80 : percent(50) ? 20 : 5;
+	w.elect_percent = percent(50) ? 1 : 5;
 	for (int p = 0; p < PARTITIONS; p++)
 		assign(p);
 	for (int id = 0; id < w.broker_count; id++) {

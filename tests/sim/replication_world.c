@@ -74,6 +74,17 @@ members_equal(const struct members *a, const struct members *b)
 	       memcmp(a->ids, b->ids, (size_t)a->count * sizeof(*a->ids)) == 0;
 }
 
+const char *
+members_text(const struct members *m)
+{
+	static char text[BROKERS * 2 + 1];
+
+	text[0] = '\0';
+	for (int32_t i = 0; i < m->count; i++)
+		sprintf(text + strlen(text), i == 0 ? "%d" : ",%d", m->ids[i]);
+	return text;
+}
+
 /* ---- disks ---- */
 
 void

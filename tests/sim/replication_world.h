@@ -88,7 +88,7 @@ struct command {
 struct fetch {
 	int partition;
 	int32_t leader_epoch, last_fetched_epoch;
-	int64_t offset;
+	int64_t broker_epoch, offset;
 	/* The answer. */
 	int error;
 	bool diverges;
@@ -106,6 +106,7 @@ struct alteration {
 		bool asked;
 		int32_t proposal_epoch, leader_epoch, partition_epoch;
 		struct members isr;
+		int64_t isr_epochs[BROKERS];
 		/* The answer. */
 		int error;
 		int32_t new_leader_epoch, new_partition_epoch;
@@ -193,12 +194,15 @@ struct world {
 	int call_count;
 	uint32_t next_call, next_value;
 	int64_t next_session;
-	int without_power; /* the broker whose machine is down, its tail lost; -1: none */
+	/* The broker whose machine lost its tail, until a controller sees it again; -1: none. */
+	int without_power;
 	/* What has been committed: below some high watermark. */
 	struct record committed[PARTITIONS][RECORDS];
 	int64_t committed_end[PARTITIONS];
 	int32_t leaders[PARTITIONS][EPOCHS]; /* 1 + who led in an epoch */
-	int crash_per_mille;                 /* at each write to the ensemble */
+	/* How the world is. */
+	int crash_per_mille;                     /* at each write to the ensemble */
+	uint32_t command_percent, elect_percent; /* controllers that speak; operators */
 	bool trace;
 	/* Over all worlds. */
 	uint64_t turns, acknowledged, elections, offices, crashes, truncated, shrinks, expands;
@@ -224,6 +228,8 @@ bool percent(uint32_t chance);
 struct members members_of(const int32_t *ids, int32_t count);
 bool members_have(const struct members *m, int32_t id);
 bool members_equal(const struct members *a, const struct members *b);
+/* "1,2"; until the next call. */
+const char *members_text(const struct members *m);
 
 /* ---- disks ---- */
 

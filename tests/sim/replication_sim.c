@@ -19,11 +19,10 @@
  *
  * A machine that loses power loses what it had not flushed. Kafka's protocol in ZooKeeper mode
  *bears that only of one machine at a time, and only while another member of each of its ISRs lives
- *on: a leader that comes back with less, before the controller has noticed that it was gone, would
- *lead in the same epoch and write other records; and nothing of what it said in its former life may
- *be on its way, since neither a Fetch nor a proposed ISR is tied to a broker's epoch. So the world
- *has one such machine at a time, nothing else dies meanwhile, and it boots when the ISRs are
- *without it and all that it said has been heard.
+ *on. A controller that is elected while the machine is down and sees it first when it is up again
+ *cannot tell that it was gone: it would lead in the same epoch and write other records. So there is
+ *one such machine at a time, and nothing else dies until a controller that knew it before has seen
+ *it again. Of what it said in its former life much may still be on its way.
  *
  * One seed is one world. A failure prints it, and --seed replays it.
  */
@@ -89,34 +88,9 @@ lose_power(int id)
 	world_trace("broker %d had no power", id);
 }
 
-static bool
-is_proposed(int id, int partition)
-{
-	for (int i = 0; i < w.broker_count; i++) {
-		const struct isr *isr = &w.brokers[i].replicas[partition].isr;
-
-		for (int32_t f = 0; f < isr->follower_count; f++)
-			if (isr->change != ISR_STABLE && isr->followers[f].broker_id == id &&
-			    isr->followers[f].in_proposal)
-				return true;
-	}
-	return false;
-}
-
-static bool
-is_named(const struct call *call, int id)
-{
-	if (call->from == id)
-		return true;
-	for (int p = 0; call->kind == CALL_ALTER && p < PARTITIONS; p++)
-		if (members_have(&call->alteration.partitions[p].isr, id))
-			return true;
-	return false;
-}
-
 /*
  * The controller in office knows that it is gone, or knows its former life and will see that this
- * one is another; and nothing of what it said is left.
+ * one is another.
  */
 static bool
 may_boot(int id)
@@ -129,11 +103,7 @@ may_boot(int id)
 	if (o->stage != OFFICE_SERVES)
 		return false;
 	for (int p = 0; p < PARTITIONS; p++)
-		if (is_proposed(id, p) ||
-		    (o->links[id].broker_epoch == 0 && members_have(&w.zk.states[p].isr, id)))
-			return false;
-	for (int i = 0; i < w.call_count; i++)
-		if (is_named(&w.calls[i], id))
+		if (o->links[id].broker_epoch == 0 && members_have(&w.zk.states[p].isr, id))
 			return false;
 	return true;
 }

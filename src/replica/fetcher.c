@@ -11,6 +11,7 @@
 #include "wire/kerr.h"
 
 #define HOST_MAX 256
+#define FIRST_BACKOFF_MS 10
 
 static void *
 must(void *p)
@@ -97,8 +98,14 @@ followed_back_off(struct followed *f)
 {
 	struct reactor *r = f->link->fetcher->reactor;
 
+	int64_t longest_ms = link_conf(f->link)->replica_fetch_backoff_ms;
+	int64_t backoff_ms =
+	    f->refusals < 16 ? (int64_t)FIRST_BACKOFF_MS << f->refusals : INT64_MAX;
+
+	f->refusals++;
 	followed_set_state(f, FOLLOW_WAITING);
-	reactor_arm(r, &f->retry, reactor_now_ms(r) + link_conf(f->link)->replica_fetch_backoff_ms);
+	reactor_arm(r, &f->retry,
+		    reactor_now_ms(r) + (backoff_ms < longest_ms ? backoff_ms : longest_ms));
 }
 
 /* Where to go on, from the log itself. */

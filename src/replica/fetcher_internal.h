@@ -42,6 +42,7 @@ struct followed {
 	int32_t epoch;  /* of the last record; -1: none */
 	int64_t log_start_offset;
 	bool in_session;
+	int32_t refusals; /* one after the other */
 	struct timer retry;
 };
 
@@ -82,7 +83,10 @@ struct fetchers {
 void followed_set_state(struct followed *f, enum follow_state state);
 /* READY, with what is to be told to the session. */
 void followed_go_on(struct followed *f, int64_t offset, int32_t epoch);
-/* Tried again after replica.fetch.backoff.ms. */
+/*
+ * Tried again after a moment, which doubles up to replica.fetch.backoff.ms: a leader that was just
+ * elected may hear of it later than its followers.
+ */
 void followed_back_off(struct followed *f);
 void followed_clean(struct followed *f); /* the session knows it */
 /* The leader could not be reached or made no sense: all of it starts anew after a pause. */

@@ -64,6 +64,7 @@ take_records(struct followed *f, const struct fetch_response_partition_data *d)
 		failed_locally(f, st);
 		return;
 	}
+	f->refusals = 0;
 	if (d->log_start_offset != f->log_start_offset || offset != f->offset) {
 		f->log_start_offset = d->log_start_offset;
 		followed_go_on(f, offset, epoch);

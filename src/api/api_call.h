@@ -121,6 +121,9 @@ struct api_leader_hint {
 void api_leader_hint(struct api_call *call, struct str topic, int32_t partition,
 		     struct api_leader_hint *ret_hint);
 
+/* The cluster has it, as far as this broker was told. */
+bool api_partition_exists(struct api_call *call, struct str topic, int32_t partition);
+
 /* A copy in the arena; null stays null, and becomes so without memory. */
 static inline struct str
 api_copy_text(struct api_call *call, const char *text)

@@ -29,3 +29,14 @@ api_leader_hint(struct api_call *call, struct str topic, int32_t partition,
 	metadata_done(md);
 	*ret_hint = hint;
 }
+
+bool
+api_partition_exists(struct api_call *call, struct str topic, int32_t partition)
+{
+	struct metadata *md = call->api->settings.metadata;
+	bool exists =
+	    metadata_partition(metadata_read(md), topic.data, topic.len, partition) != NULL;
+
+	metadata_done(md);
+	return exists;
+}

@@ -38,12 +38,7 @@ static int
 check_partition(struct api_call *call, struct str topic,
 		const struct offset_commit_request_partition *p)
 {
-	struct metadata *md = call->api->settings.metadata;
-	bool known = metadata_partition(metadata_read(md), topic.data, topic.len,
-					p->partition_index) != NULL;
-
-	metadata_done(md);
-	if (!known)
+	if (!api_partition_exists(call, topic, p->partition_index))
 		return K_UNKNOWN_TOPIC_OR_PARTITION;
 	return characters_in(p->committed_metadata) > api_conf(call)->offset_metadata_max_bytes
 		   ? K_OFFSET_METADATA_TOO_LARGE

@@ -4,17 +4,6 @@
 #include "api/api_call.h"
 #include "wire/generated/offset_delete.h"
 
-static bool
-partition_exists(struct api_call *call, struct str topic, int32_t partition)
-{
-	struct metadata *md = call->api->settings.metadata;
-	bool exists =
-	    metadata_partition(metadata_read(md), topic.data, topic.len, partition) != NULL;
-
-	metadata_done(md);
-	return exists;
-}
-
 /* All partitions of the request, one after the other, with those that are unknown marked. */
 static struct offset_to_delete *
 flatten(struct api_call *call, const struct offset_delete_request *req, int32_t *ret_count)
@@ -35,7 +24,7 @@ flatten(struct api_call *call, const struct offset_delete_request *req, int32_t 
 
 			o->topic = req->topics[t].name;
 			o->partition = req->topics[t].partitions[i].partition_index;
-			if (!partition_exists(call, o->topic, o->partition))
+			if (!api_partition_exists(call, o->topic, o->partition))
 				o->error = K_UNKNOWN_TOPIC_OR_PARTITION;
 		}
 	return offsets;

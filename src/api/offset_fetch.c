@@ -213,17 +213,6 @@ struct version_0 {
 	struct offset_fetch_response_group group;
 };
 
-static bool
-partition_exists(struct api_call *call, struct str topic, int32_t partition)
-{
-	struct metadata *md = call->api->settings.metadata;
-	bool exists =
-	    metadata_partition(metadata_read(md), topic.data, topic.len, partition) != NULL;
-
-	metadata_done(md);
-	return exists;
-}
-
 static void
 read_znodes(struct api_call *call, struct zk *zk)
 {
@@ -236,7 +225,7 @@ read_znodes(struct api_call *call, struct zk *zk)
 			struct offset_fetch_response_partitions *p = &topic->partitions[i];
 			int st;
 
-			if (!partition_exists(call, topic->name, p->partition_index)) {
+			if (!api_partition_exists(call, topic->name, p->partition_index)) {
 				p->error_code = K_UNKNOWN_TOPIC_OR_PARTITION;
 				continue;
 			}

@@ -138,7 +138,7 @@ EOF
 		>"$dir/zookeeper/log" 2>&1 </dev/null &
 	echo $! >"$dir/zookeeper/pid"
 	serves() {
-		exec 9<>"/dev/tcp/127.0.0.1/$zk_port" && printf srvr >&9 && grep -q Mode: <&9
+		exec 9<>"/dev/tcp/127.0.0.1/$zk_port" && printf srvr >&9 && timeout 2 grep -q Mode: <&9
 	}
 	wait_for 30 ZooKeeper serves
 	count=3
@@ -176,7 +176,7 @@ for id in $(seq $count); do
 	disown
 	ready() {
 		exec 9<>"/dev/tcp/127.0.0.1/$http" &&
-			printf 'GET /readyz HTTP/1.0\r\n\r\n' >&9 && grep -q '200 OK' <&9
+			printf 'GET /readyz HTTP/1.0\r\n\r\n' >&9 && timeout 2 grep -q "200 OK" <&9
 	}
 	wait_for 30 "broker $id" ready
 	echo "broker $id  localhost:$port  metrics http://127.0.0.1:$http/metrics"

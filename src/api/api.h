@@ -28,6 +28,7 @@ struct api_settings {
 	struct metadata *metadata;
 	struct topic_configs *topic_configs;
 	struct replica_manager *replicas;
+	struct log_manager *logs;
 	struct controller *controller;
 	struct group_coordinator *groups;
 	struct producer_ids *producer_ids;

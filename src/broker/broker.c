@@ -318,6 +318,7 @@ open_api(struct broker *b)
 	    .metadata = b->metadata,
 	    .topic_configs = b->topic_configs,
 	    .replicas = b->replicas,
+	    .logs = b->logs,
 	    .controller = b->controller,
 	    .groups = b->groups,
 	    .producer_ids = b->producer_ids,

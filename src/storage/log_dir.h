@@ -65,7 +65,7 @@ void log_jobs_wait(struct log_jobs *jobs);
 
 struct log_dir {
 	const struct log_context *ctx;
-	char *path;        /* as the configuration has it */
+	char *path;        /* absolute */
 	int fd;            /* -1 when it could not be opened */
 	_Atomic int error; /* 0: online; otherwise the errno that took it offline */
 	_Atomic bool reported;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/diag.h"
 #include "storage/log_manager_internal.h"
@@ -222,6 +223,28 @@ free_manager(struct log_manager *lm)
 	free(lm);
 }
 
+/* As Java's toAbsolutePath() has it, malloc()ed: links and dots stay, slashes do not repeat. */
+static char *
+absolute_path(const char *path)
+{
+	char cwd[PATH_MAX] = "";
+	struct buf text = {0};
+	size_t kept = 0;
+
+	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
+		return strdup(path);
+	buf_printf(&text, "%s/%s", cwd, path);
+	if (buf_text(&text) == NULL)
+		return NULL;
+	for (size_t i = 0; i < text.len; i++)
+		if (text.data[i] != '/' || kept == 0 || text.data[kept - 1] != '/')
+			text.data[kept++] = text.data[i];
+	if (kept > 1 && text.data[kept - 1] == '/')
+		kept--;
+	text.data[kept] = '\0';
+	return (char *)text.data;
+}
+
 static int
 init_manager(struct log_manager *lm, const struct log_manager_options *options)
 {
@@ -247,7 +270,7 @@ init_manager(struct log_manager *lm, const struct log_manager_options *options)
 
 		md->lock_fd = md->dir.fd = -1;
 		md->dir.ctx = &lm->ctx;
-		md->dir.path = strdup(options->dirs[lm->dir_count]);
+		md->dir.path = absolute_path(options->dirs[lm->dir_count]);
 		if (md->dir.path == NULL)
 			return -ENOMEM;
 	}
@@ -288,19 +311,31 @@ format_name(char *name, const char *topic, int32_t partition)
 	snprintf(name, NAME_MAX + 1, "%s-%" PRId32, topic, partition);
 }
 
-struct log *
-log_manager_find(struct log_manager *lm, const char *topic, int32_t partition)
+static struct log *
+find_in(struct log_manager *lm, const struct map *logs, const char *topic, int32_t partition)
 {
 	char name[NAME_MAX + 1];
 	struct log *log;
 
 	format_name(name, topic, partition);
 	lock_acquire(&lm->lock);
-	log = map_get_text(&lm->logs, name);
+	log = map_get_text(logs, name);
 	if (log != NULL)
 		log_get(log);
 	lock_release(&lm->lock);
 	return log;
+}
+
+struct log *
+log_manager_find(struct log_manager *lm, const char *topic, int32_t partition)
+{
+	return find_in(lm, &lm->logs, topic, partition);
+}
+
+struct log *
+log_manager_find_future(struct log_manager *lm, const char *topic, int32_t partition)
+{
+	return find_in(lm, &lm->futures, topic, partition);
 }
 
 size_t
@@ -341,15 +376,28 @@ log_manager_free_list(struct log **logs, size_t count)
 	free(logs);
 }
 
-void
-log_manager_each(struct log_manager *lm, void (*fn)(void *arg, struct log *log), void *arg)
+static void
+each(struct log_manager *lm, bool futures, void (*fn)(void *arg, struct log *log), void *arg)
 {
 	size_t count;
-	struct log **logs = log_manager_list(lm, false, &count);
+	struct log **logs = log_manager_list(lm, futures, &count);
 
 	for (size_t i = 0; i < count; i++)
 		fn(arg, logs[i]);
 	log_manager_free_list(logs, count);
+}
+
+void
+log_manager_each(struct log_manager *lm, void (*fn)(void *arg, struct log *log), void *arg)
+{
+	each(lm, false, fn, arg);
+}
+
+void
+log_manager_each_or_future(struct log_manager *lm, void (*fn)(void *arg, struct log *log),
+			   void *arg)
+{
+	each(lm, true, fn, arg);
 }
 
 static struct managed_dir *

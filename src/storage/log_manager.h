@@ -113,6 +113,8 @@ void log_manager_wait_loaded(struct log_manager *lm);
  * The log, counted, or NULL when there is none or it is not loaded yet.
  */
 struct log *log_manager_find(struct log_manager *lm, const char *topic, int32_t partition);
+/* The same of the one that is being built for a move between directories. */
+struct log *log_manager_find_future(struct log_manager *lm, const char *topic, int32_t partition);
 /*
  * The log, made in the online directory with the fewest logs when there is none. K_KAFKA_STORAGE_
  * ERROR when no directory is online, or while directories are offline and is_new is false (the log
@@ -129,6 +131,9 @@ MUST_CHECK int log_manager_get_or_create(struct log_manager *lm, const char *top
 MUST_CHECK int log_manager_delete(struct log_manager *lm, const char *topic, int32_t partition);
 /* Calls fn for every loaded log, each counted during the call. */
 void log_manager_each(struct log_manager *lm, void (*fn)(void *arg, struct log *log), void *arg);
+/* The same, and for those that are being built for a move between directories. */
+void log_manager_each_or_future(struct log_manager *lm, void (*fn)(void *arg, struct log *log),
+				void *arg);
 size_t log_manager_count(struct log_manager *lm);
 
 /* What replication-offset-checkpoint said at the start, 0 when nothing. */
@@ -137,12 +142,13 @@ int64_t log_manager_checkpointed_high_watermark(struct log_manager *lm, const ch
 
 /* One log directory, for DescribeLogDirs and metrics. */
 struct log_dir_info {
-	const char *path;    /* absolute; borrowed from the manager */
+	const char *path;    /* absolute, as log_parent_dir(); borrowed from the manager */
 	int error;           /* 0, or why it is offline */
 	int64_t total_bytes; /* of the volume; -1 when unknown */
 	int64_t usable_bytes;
 };
 size_t log_manager_dir_count(const struct log_manager *lm);
+/* Asks the file system: blocks. */
 void log_manager_dir_info(struct log_manager *lm, size_t index, struct log_dir_info *ret_info);
 
 /*

@@ -174,6 +174,27 @@ def describe_producers(world, ask, version):
 
 
 @exchange
+def describe_log_dirs(world, ask, version):
+    named = ask({"Topics": [{"Topic": "t", "Partitions": [0, 9, 0]},
+                            {"Topic": "absent", "Partitions": [0]}]})
+    directory, = named["Results"]
+    assert named.get("ErrorCode", NONE) == NONE == directory["ErrorCode"]
+    assert directory["LogDir"] == str(world.broker.data)
+    topic, = directory["Topics"]
+    found, = topic["Partitions"]
+    size = (world.broker.data / "t-0" / f"{0:020}.log").stat().st_size
+    assert topic["Name"] == "t"
+    assert found == {"PartitionIndex": 0, "PartitionSize": size, "OffsetLag": 0,
+                     "IsFutureKey": False}
+    if version >= 4:
+        assert directory["TotalBytes"] >= directory["UsableBytes"] > 0
+    everything, = ask({"Topics": None})["Results"]
+    assert topic in everything["Topics"]
+    nothing, = ask({"Topics": []})["Results"]
+    assert nothing["Topics"] == []
+
+
+@exchange
 def init_producer_id(world, ask, version):
     request = {"TransactionalId": None, "TransactionTimeoutMs": 60000}
     first, second = ask(request), ask(request)

@@ -11,6 +11,10 @@
 	(1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11)
 #define ALL_CLUSTER_OPERATIONS (1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12)
 
+/* A partition of an answer, with three replicas or a few more. */
+#define PARTITION_BYTES 256
+#define ANSWER_BYTES_MAX ((size_t)256 << 20)
+
 static int32_t *
 copy_ids(struct api_call *call, const int32_t *ids, int32_t count)
 {
@@ -106,10 +110,22 @@ fill_partition(struct api_call *call, const struct metadata_image *image,
 	return 0;
 }
 
+/*
+ * A short question may have a long answer: a topic brings the memory that it takes. Whoever names
+ * large topics again and again meets a limit.
+ */
+static void
+allow_topic(struct api_call *call, const struct metadata_topic *topic)
+{
+	if (call->arena.limit < ANSWER_BYTES_MAX)
+		call->arena.limit += (size_t)topic->partition_count * PARTITION_BYTES;
+}
+
 static int
 fill_topic(struct api_call *call, const struct metadata_image *image,
 	   const struct metadata_topic *topic, struct metadata_response_topic *resp)
 {
+	allow_topic(call, topic);
 	resp->name = api_copy_text(call, topic->name);
 	resp->topic_id = topic->id;
 	resp->is_internal = topic->is_internal;

@@ -740,6 +740,20 @@ def test_every_version_is_answered_in_its_own_form(world, name):
                 raise AssertionError(f"{name} version {version}: {failure!r}") from failure
 
 
+def test_a_short_question_about_very_many_partitions_is_answered(world):
+    partitions = [dict(new_partition("many"), PartitionIndex=i) for i in range(20000)]
+    with world.connect() as c:
+        told = c.call("UpdateMetadata", 8, dict(from_controller(), TopicStates=[
+            {"TopicName": "many", "TopicId": bytes(15) + b"m", "PartitionStates": partitions}],
+            LiveBrokers=[{"Id": 0, "Endpoints": [{
+                "Port": world.broker.port, "Host": "127.0.0.1", "Listener": "PLAINTEXT"}]}]))
+        assert told["ErrorCode"] == NONE
+        for topics in None, [{"Name": "many"}]:
+            answer = c.call("Metadata", 12, {"Topics": topics})
+            counts = {t["Name"]: len(t["Partitions"]) for t in answer["Topics"]}
+            assert counts["many"] == 20000
+
+
 def test_a_broker_that_is_ready_names_the_controller(make_broker):
     for _ in range(5):
         broker = make_broker().start()

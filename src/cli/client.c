@@ -226,6 +226,12 @@ client_conf(const struct client_default *defaults, rd_kafka_conf_t **ret_conf)
 }
 
 int
+client_timeout_ms(void)
+{
+	return (int)opt.timeout_ms;
+}
+
+int
 client_open(struct client *c, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 {
 	char why[512];
@@ -233,7 +239,7 @@ client_open(struct client *c, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 
 	memset(c, 0, sizeof(*c));
 	memset(&trouble, 0, sizeof(trouble));
-	c->timeout_ms = (int)opt.timeout_ms;
+	c->timeout_ms = client_timeout_ms();
 	if (conf == NULL) {
 		st = client_conf(NULL, &conf);
 		if (st != CLI_DONE)

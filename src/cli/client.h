@@ -34,6 +34,8 @@ struct client_default {
  * For those who set callbacks before client_open(), which takes it over.
  */
 MUST_CHECK int client_conf(const struct client_default *defaults, rd_kafka_conf_t **ret_conf);
+/* --timeout */
+int client_timeout_ms(void);
 /* conf: NULL for client_conf() without defaults. Zeroes c first; does not wait for a broker. */
 MUST_CHECK int client_open(struct client *c, rd_kafka_type_t type, rd_kafka_conf_t *conf);
 /* Accepts one that is zeroed or half open. */

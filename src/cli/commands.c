@@ -16,6 +16,7 @@ const struct command *const commands[] = {
     &topic_alter_command,
     &topic_delete_command,
     &topic_delete_records_command,
+    &topic_elect_leaders_command,
     &config_describe_command,
     &config_alter_command,
     &cluster_command,

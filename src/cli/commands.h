@@ -27,6 +27,7 @@ extern const struct command topic_create_command;
 extern const struct command topic_delete_command;
 extern const struct command topic_delete_records_command;
 extern const struct command topic_describe_command;
+extern const struct command topic_elect_leaders_command;
 extern const struct command topic_list_command;
 extern const struct command version_command;
 

@@ -188,6 +188,8 @@ reactor_run(struct reactor *r)
 	while (mailbox_run(r->mailbox) > 0 || r->tasks.next != &r->tasks)
 		run_tasks(r);
 	current = NULL;
+	r->stopping = false;
+	r->now_ms = -1;
 }
 
 static void

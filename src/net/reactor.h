@@ -39,7 +39,7 @@ struct reactor *reactors_get(struct reactors *rs, int index);
 
 /* One loop that the calling thread will run itself. Returns 0 or -errno. */
 MUST_CHECK int reactor_open(struct env *env, const char *name, struct reactor **ret_reactor);
-/* Runs on the calling thread until reactor_stop(); SIGPIPE stays blocked there. */
+/* Runs on the calling thread until reactor_stop(), and may run again; SIGPIPE stays blocked. */
 void reactor_run(struct reactor *r);
 /* From any thread: reactor_run() returns after the messages posted before this. */
 void reactor_stop(struct reactor *r);

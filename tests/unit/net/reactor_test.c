@@ -215,6 +215,32 @@ a_block_holds_what_was_asked_for_and_wastes_at_most_a_quarter(void **state)
 	reactor_call(reactors_get(rs, 0), use_blocks, reactors_get(rs, 0));
 }
 
+static void
+post_stop(struct timer *timer, void *arg)
+{
+	(void)timer;
+	reactor_stop(arg);
+}
+
+static void
+a_loop_that_was_stopped_runs_again(void **state)
+{
+	struct timer timer;
+	struct reactor *r;
+
+	(void)state;
+	assert_int_equal(reactor_open(env_system(), "mine", &r), 0);
+	timer_init(&timer, post_stop, r);
+	for (int i = 0; i < 3; i++) {
+		int64_t now_ms = reactor_now_ms(r);
+
+		reactor_arm(r, &timer, now_ms + 5);
+		reactor_run(r);
+		assert_true(reactor_now_ms(r) >= now_ms + 5);
+	}
+	reactor_close(r);
+}
+
 int
 main(void)
 {
@@ -224,6 +250,7 @@ main(void)
 	    cmocka_unit_test(what_was_posted_before_the_close_is_run),
 	    cmocka_unit_test(timers_fire_in_the_order_of_their_deadlines_and_not_when_cancelled),
 	    cmocka_unit_test(deferred_tasks_take_turns_and_can_be_cancelled),
+	    cmocka_unit_test(a_loop_that_was_stopped_runs_again),
 	    cmocka_unit_test_setup_teardown(
 		a_block_holds_what_was_asked_for_and_wastes_at_most_a_quarter, open_two, close_two),
 	};

@@ -191,7 +191,8 @@ def test_every_command_has_help_and_an_example(standalone):
         if name != "version":
             assert f"klamm {name}" in text.split("Examples:")[1]
     words = ok(standalone.klamm("help", "--words", "topic")).split()
-    assert words == ["create", "list", "describe", "alter", "delete", "delete-records"]
+    assert words == ["create", "list", "describe", "alter", "delete", "delete-records",
+                     "elect-leaders"]
     assert "--partitions=" in ok(standalone.klamm("help", "--words", "topic", "create")).split()
 
 

@@ -22,6 +22,12 @@ zk_session_id(struct zk *zk)
 	return zk->ops->session_id(zk);
 }
 
+bool
+zk_connected(struct zk *zk)
+{
+	return zk->ops->connected(zk);
+}
+
 void
 zk_close(struct zk *zk)
 {

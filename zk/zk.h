@@ -149,6 +149,8 @@ MUST_CHECK int zk_run(struct zk *zk, struct zk_request *requests, size_t count);
 void zk_interrupt(struct zk *zk);
 
 int64_t zk_session_id(struct zk *zk);
+/* Whether a server serves the session now. Any thread. */
+bool zk_connected(struct zk *zk);
 
 void zk_op_fini(struct zk_op *op);
 void zk_names_fini(struct zk_names *names);
@@ -176,6 +178,7 @@ struct zk_ops {
 	int (*run)(struct zk *zk, struct zk_request *requests, size_t count);
 	void (*interrupt)(struct zk *zk);
 	int64_t (*session_id)(struct zk *zk);
+	bool (*connected)(struct zk *zk);
 	void (*close)(struct zk *zk);
 };
 

@@ -585,6 +585,18 @@ session_session_id(struct zk *zk)
 	return id;
 }
 
+static bool
+session_connected(struct zk *zk)
+{
+	struct session *s = CONTAINER_OF(zk, struct session, zk);
+	bool connected;
+
+	lock_acquire(&s->lock);
+	connected = s->connected;
+	lock_release(&s->lock);
+	return connected;
+}
+
 static void
 session_close(struct zk *zk)
 {
@@ -609,6 +621,7 @@ static const struct zk_ops session_ops = {
     .run = session_run,
     .interrupt = session_interrupt,
     .session_id = session_session_id,
+    .connected = session_connected,
     .close = session_close,
 };
 

@@ -809,6 +809,18 @@ tree_session_id(struct zk *zk)
 	return id;
 }
 
+static bool
+tree_connected(struct zk *zk)
+{
+	struct tree_session *s = CONTAINER_OF(zk, struct tree_session, zk);
+	bool connected;
+
+	lock_acquire(&s->tree->lock);
+	connected = !s->expired;
+	lock_release(&s->tree->lock);
+	return connected;
+}
+
 /* Under the lock. Deletes what the session's end takes along. */
 static void
 drop_ephemerals(struct tree_session *s)
@@ -875,6 +887,7 @@ static const struct zk_ops tree_ops = {
     .run = tree_run,
     .interrupt = tree_interrupt,
     .session_id = tree_session_id,
+    .connected = tree_connected,
     .close = tree_session_close,
 };
 

@@ -402,6 +402,8 @@ start_serving(struct broker *b)
 		st = broker_make_client_tls(b);
 	if (st == 0) {
 		controller_set_tls(b->controller, b->client_tls, b->verify_host);
+		broker_controller_peer(b, broker_conf_of(b)->socket_connection_setup_timeout_ms,
+				       &b->producer_ids_peer);
 		st = replica_manager_start(b->replicas, b->client_tls, b->verify_host);
 	}
 	if (st == 0)
@@ -476,7 +478,6 @@ broker_start(struct broker_conf *conf, struct supervisor *supervisor, struct bro
 	b->start_us = env_monotonic_us(b->env);
 	b->supervisor = supervisor;
 	b->state_dir_fd = -1;
-	b->producer_ids_rpc_to = -1;
 	b->id = (int32_t)conf->broker_id;
 	conf_store_init(&b->conf_store, conf);
 	conf_store_subscribe(&b->conf_store, broker_on_conf_change, b);
@@ -517,6 +518,8 @@ free_listeners(struct broker *b)
 void
 broker_stop(struct broker *b)
 {
+	bool session_ends;
+
 	if (b == NULL)
 		return;
 	supervisor_tell_stopping(b->supervisor);
@@ -535,6 +538,7 @@ broker_stop(struct broker *b)
 	replica_manager_close(b->replicas);
 	/* The registration outlives the logs: others see us go when all is on disk. */
 	log_manager_close(b->logs, b->logs_loaded);
+	session_ends = b->zk != NULL && zk_connected(b->zk);
 	if (!b->controller_has_zk)
 		zk_close(b->zk);
 	controller_close(b->controller);
@@ -547,10 +551,7 @@ broker_stop(struct broker *b)
 	zk_tree_close(b->tree);
 	metadata_close(b->metadata);
 	topic_configs_close(b->topic_configs);
-	if (b->state_dir_fd >= 0) {
-		env_unlinkat(b->env, b->state_dir_fd, ".klamm_session", 0);
-		env_close(b->env, b->state_dir_fd);
-	}
+	broker_close_state_dir(b, session_ends);
 	broker_registration_fini(&b->registration);
 	properties_fini(&b->dynamic_default);
 	properties_fini(&b->dynamic_broker);

@@ -52,6 +52,16 @@ keep_session(struct broker *b, struct zk *zk)
 		env_close(b->env, fd);
 }
 
+void
+broker_close_state_dir(struct broker *b, bool session_ended)
+{
+	if (b->state_dir_fd < 0)
+		return;
+	if (session_ended)
+		env_unlinkat(b->env, b->state_dir_fd, SESSION_FILE, 0);
+	env_close(b->env, b->state_dir_fd);
+}
+
 static int
 open_tree(struct broker *b)
 {

@@ -14,7 +14,7 @@
 #include "group/coordinator.h"
 #include "net/http_server.h"
 #include "net/listener.h"
-#include "net/rpc_client.h"
+#include "replica/controller_peer.h"
 #include "security/principal.h"
 #include "security/tls_context.h"
 #include "zk/zk_tree.h"
@@ -62,8 +62,7 @@ struct broker {
 	bool controller_runs;
 	struct group_coordinator *groups;
 	struct producer_ids *producer_ids;
-	struct rpc_client *producer_ids_rpc; /* to the controller; reactor 0's */
-	int32_t producer_ids_rpc_to;         /* its broker, -1: none */
+	struct controller_peer producer_ids_peer; /* reactor 0's */
 	struct api *api;
 
 	struct endpoints endpoints, advertised;
@@ -100,6 +99,10 @@ void broker_configure_log(void *arg, const char *topic, struct log_config *confi
 void broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now);
 void broker_ask_producer_ids(void *arg, struct producer_ids *pids);
 void broker_close_producer_ids(struct broker *b);
+/* A session that we could not end lives on: the next start ends it. */
+void broker_close_state_dir(struct broker *b, bool session_ended);
+/* Once the client's side of TLS is made. timeout_ms: for connecting. */
+void broker_controller_peer(struct broker *b, int64_t timeout_ms, struct controller_peer *ret_peer);
 void broker_controlled_shutdown(struct broker *b);
 struct broker_conf *broker_conf_with(struct broker *b);
 

@@ -54,52 +54,6 @@ on_answer(void *arg, int status, struct slice body)
 	producer_ids_refused(b->producer_ids);
 }
 
-/* Where the controller listens for brokers. False: nobody knows. */
-static bool
-find_controller(struct broker *b, int32_t *ret_id, char *host, size_t size, int *ret_port)
-{
-	const struct metadata_image *image = metadata_read(b->metadata);
-	const struct metadata_broker *broker =
-	    metadata_broker(image, controller_active_id(b->controller));
-	const struct metadata_endpoint *e =
-	    broker == NULL ? NULL : metadata_endpoint(broker, b->inter_broker->listener_name);
-
-	if (e != NULL) {
-		*ret_id = broker->id;
-		*ret_port = e->port;
-		snprintf(host, size, "%s", e->host);
-	}
-	metadata_done(b->metadata);
-	return e != NULL;
-}
-
-/* On reactor 0. */
-static int
-connect_to(struct broker *b, int32_t id, const char *host, int port)
-{
-	const struct broker_conf *conf = broker_conf_of(b);
-	struct rpc_settings rs;
-	char client_id[16];
-	int st;
-
-	if (b->producer_ids_rpc != NULL && b->producer_ids_rpc_to == id)
-		return 0;
-	rpc_close(b->producer_ids_rpc);
-	b->producer_ids_rpc = NULL;
-	rpc_settings_init(&rs);
-	snprintf(client_id, sizeof(client_id), "%d", b->id);
-	rs.host = host;
-	rs.port = port;
-	rs.client_id = client_id;
-	rs.tls = b->client_tls;
-	rs.verify_host = b->verify_host;
-	rs.workers = b->workers;
-	rs.connect_timeout_ms = conf->socket_connection_setup_timeout_ms;
-	st = rpc_open(reactors_get(b->reactors, 0), &rs, &b->producer_ids_rpc);
-	b->producer_ids_rpc_to = id;
-	return st;
-}
-
 static void
 ask_controller(void *arg)
 {
@@ -108,20 +62,19 @@ ask_controller(void *arg)
 						    .broker_epoch = atomic_load(&b->epoch)};
 	struct buf body = {0};
 	struct wire_out out;
-	char host[256];
-	int32_t id;
-	int port;
+	int st;
 
 	wire_out_init(&out, &body);
-	if (!find_controller(b, &id, host, sizeof(host), &port) ||
-	    connect_to(b, id, host, port) != 0 ||
-	    allocate_producer_ids_request_encode(&req, ALLOCATE_VERSION, &out) != 0) {
+	st = allocate_producer_ids_request_encode(&req, ALLOCATE_VERSION, &out);
+	wire_out_fini(&out);
+	if (st == 0)
+		st = controller_peer_call(&b->producer_ids_peer, ALLOCATE_PRODUCER_IDS,
+					  ALLOCATE_VERSION, true, &body,
+					  broker_conf_of(b)->request_timeout_ms, on_answer, b);
+	else
 		buf_fini(&body);
+	if (st != 0)
 		producer_ids_refused(b->producer_ids);
-		return;
-	}
-	rpc_call(b->producer_ids_rpc, ALLOCATE_PRODUCER_IDS, ALLOCATE_VERSION, true, &body,
-		 broker_conf_of(b)->request_timeout_ms, on_answer, b);
 }
 
 void
@@ -136,19 +89,35 @@ broker_ask_producer_ids(void *arg, struct producer_ids *pids)
 		reactor_post(reactors_get(b->reactors, 0), ask_controller, b);
 }
 
+void
+broker_controller_peer(struct broker *b, int64_t timeout_ms, struct controller_peer *ret_peer)
+{
+	struct controller_peer_settings settings = {
+	    .reactor = reactors_get(b->reactors, 0),
+	    .workers = b->workers,
+	    .metadata = b->metadata,
+	    .broker_id = b->id,
+	    .listener = b->inter_broker->listener_name,
+	    .tls = b->client_tls,
+	    .verify_host = b->verify_host,
+	    .connect_timeout_ms = timeout_ms,
+	};
+
+	controller_peer_init(ret_peer, &settings);
+}
+
 static void
-close_rpc(void *arg)
+close_peer(void *arg)
 {
 	struct broker *b = arg;
 
-	rpc_close(b->producer_ids_rpc);
-	b->producer_ids_rpc = NULL;
+	controller_peer_fini(&b->producer_ids_peer);
 }
 
 void
 broker_close_producer_ids(struct broker *b)
 {
-	if (b->producer_ids_rpc != NULL)
-		reactor_call(reactors_get(b->reactors, 0), close_rpc, b);
+	if (b->reactors != NULL)
+		reactor_call(reactors_get(b->reactors, 0), close_peer, b);
 	producer_ids_close(b->producer_ids);
 }

@@ -1,7 +1,8 @@
 /*
  * Controlled shutdown: before we stop, the controller moves our leaderships to others and takes us
  * out of the ISRs, so that clients find the new leaders at once. When it does not succeed in time
- * the broker stops all the same.
+ * the broker stops all the same; and soon, when the ensemble is away: no controller can write then
+ * who leads instead.
  *
  * Source  zookeeper-and-controller, section 4.6: Kafka's KafkaServer.controlledShutdown.
  */
@@ -10,12 +11,13 @@
 
 #include "base/diag.h"
 #include "broker/broker_internal.h"
-#include "replica/controller_peer.h"
 #include "wire/api_table.h"
 #include "wire/generated/controlled_shutdown.h"
 #include "wire/kerr.h"
 
 #define CONTROLLED_SHUTDOWN_VERSION 3
+#define LOOK_MS 100           /* how often an attempt that waits looks for the ensemble */
+#define ENSEMBLE_AWAY_MS 3000 /* longer than it takes to go to another server */
 
 /* One attempt, begun on the reactor and waited for here. */
 struct attempt {
@@ -88,18 +90,43 @@ end(void *arg)
 	controller_peer_fini(&a->peer);
 }
 
-static void
+/* Waits for at most LOOK_MS. */
+static bool
+is_done(struct attempt *a)
+{
+	struct timespec until;
+	bool done;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += LOOK_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	lock_acquire(&a->lock);
+	if (!a->done)
+		pthread_cond_timedwait(&a->done_changed, &a->lock.mutex, &until);
+	done = a->done;
+	lock_release(&a->lock);
+	return done;
+}
+
+/* Returns false when the ensemble was away for too long. */
+static bool
 run_attempt(struct attempt *a)
 {
 	struct reactor *r = reactors_get(a->b->reactors, 0);
+	int64_t connected_ms = env_monotonic_ms(a->b->env), now_ms = connected_ms;
 
 	a->done = false;
 	reactor_call(r, begin, a);
-	lock_acquire(&a->lock);
-	while (!a->done)
-		lock_wait(&a->lock, &a->done_changed);
-	lock_release(&a->lock);
+	while (!is_done(a) && now_ms - connected_ms < ENSEMBLE_AWAY_MS) {
+		now_ms = env_monotonic_ms(a->b->env);
+		if (zk_connected(a->b->zk))
+			connected_ms = now_ms;
+	}
 	reactor_call(r, end, a);
+	return now_ms - connected_ms < ENSEMBLE_AWAY_MS;
 }
 
 /* Nobody else is there to take over. */
@@ -127,26 +154,17 @@ broker_controlled_shutdown(struct broker *b)
 {
 	const struct broker_conf *conf = broker_conf_of(b);
 	struct attempt a = {.b = b};
-	struct controller_peer_settings peer = {
-	    .reactor = reactors_get(b->reactors, 0),
-	    .workers = b->workers,
-	    .metadata = b->metadata,
-	    .broker_id = b->id,
-	    .listener = b->inter_broker->listener_name,
-	    .tls = b->client_tls,
-	    .verify_host = b->verify_host,
-	    .connect_timeout_ms = conf->controller_socket_timeout_ms,
-	};
+	bool ensemble_is_there = true;
 
 	if (!conf->controlled_shutdown_enable || is_alone(b))
 		return;
 	lock_init(&a.lock, LOCK_BROKER);
 	pthread_cond_init(&a.done_changed, NULL);
-	for (int64_t i = 0; i < conf->controlled_shutdown_max_retries; i++) {
-		if (i > 0)
+	for (int64_t i = 0; ensemble_is_there && i < conf->controlled_shutdown_max_retries; i++) {
+		if (i > 0 && a.st != -ECANCELED) /* another controller is known already */
 			pause_ms(conf->controlled_shutdown_retry_backoff_ms);
-		controller_peer_init(&a.peer, &peer);
-		run_attempt(&a);
+		broker_controller_peer(b, conf->controller_socket_timeout_ms, &a.peer);
+		ensemble_is_there = run_attempt(&a);
 		if (a.st == 0 && a.remaining == 0)
 			break;
 		diag_warn(DIAG_BROKER, "controlled shutdown did not succeed",
@@ -157,6 +175,9 @@ broker_controlled_shutdown(struct broker *b)
 	if (a.st == 0 && a.remaining == 0)
 		diag_info(DIAG_BROKER, "leaderships have moved to other brokers", "broker=%d",
 			  b->id);
+	else if (!ensemble_is_there)
+		diag_warn(DIAG_BROKER,
+			  "stopping without handing leaderships over: the ensemble is away", "");
 	pthread_cond_destroy(&a.done_changed);
 	lock_fini(&a.lock);
 }

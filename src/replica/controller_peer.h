@@ -3,7 +3,8 @@
  *
  * The controller is the one that the last UpdateMetadata named. A call that finds none, or loses
  * its connection, or hears NOT_CONTROLLER, ends with an error: the caller asks again after a pause,
- * and by then another may be known.
+ * and by then another may be known. So does one that waits for a broker that is the controller no
+ * longer: it may hang, or be cut off, and never answer.
  *
  * Threads  one reactor's; callbacks run there too.
  * Source   zookeeper-and-controller, sections 2.6 and 4.2: Kafka's NodeToControllerChannelManager.
@@ -13,6 +14,8 @@
 
 #include "cluster/metadata.h"
 #include "net/rpc_client.h"
+
+#define BROKER_HOST_MAX 256
 
 struct controller_peer_settings {
 	struct reactor *reactor;
@@ -29,16 +32,19 @@ struct controller_peer_settings {
 struct controller_peer {
 	struct controller_peer_settings settings;
 	struct rpc_client *rpc;
-	int32_t rpc_to; /* the broker that rpc leads to */
+	int32_t rpc_to; /* the broker that rpc leads to, and where it was */
+	char host[BROKER_HOST_MAX];
+	int port;
+	struct timer watch; /* armed while a call waits: whether the controller is another now */
 };
 
 void controller_peer_init(struct controller_peer *peer,
 			  const struct controller_peer_settings *settings);
-/* Ends calls under way with -ECANCELED. */
+/* Ends calls under way with -ECANCELED. Accepts one that is all zeros. */
 void controller_peer_fini(struct controller_peer *peer);
 /*
- * body is taken over. Returns 0 and calls back once; or -ENOENT (no controller is known) or
- * another -errno without.
+ * body is taken over. Returns 0 and calls back once, with -ECANCELED when another broker has become
+ * the controller; or returns -ENOENT (no controller is known) or another -errno without.
  */
 MUST_CHECK int controller_peer_call(struct controller_peer *peer, int16_t api_key,
 				    int16_t api_version, bool flexible, struct buf *body,

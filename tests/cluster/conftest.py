@@ -95,32 +95,41 @@ class Process:
 
 
 class ZooKeeper:
-    """One standalone server."""
+    """One server: alone, or of an ensemble, where `more` is the rest of its configuration."""
 
-    def __init__(self, path, tick_ms=500):
+    def __init__(self, path, tick_ms=500, more="", wait=True):
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.tick_ms = tick_ms
+        self.more = more
         self.process = None
-        self.start()
+        self.start(wait)
 
     @property
     def connect(self):
         return f"127.0.0.1:{self.port}"
 
-    def start(self):
+    def start(self, wait=True):
         config = self.path / "zoo.cfg"
         config.write_text(
             f"tickTime={self.tick_ms}\ninitLimit=10\nsyncLimit=5\ndataDir={self.path}/data\n"
             f"clientPort={self.port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"
-            "4lw.commands.whitelist=*\nmaxClientCnxns=0\n")
+            f"4lw.commands.whitelist=*\nmaxClientCnxns=0\n{self.more}")
         (self.path / "data").mkdir(exist_ok=True)
         self.process = Process(
             ["java", "-Xmx128m", "-cp", ZOOKEEPER_CLASSPATH,
              "org.apache.zookeeper.server.quorum.QuorumPeerMain", config],
             self.path / "zookeeper.log")
-        wait_until(lambda: "Mode:" in self.four_letters("srvr"), "ZooKeeper serves")
+        if wait:
+            self.wait_serving()
+
+    def mode(self):
+        """"standalone", "leader" or "follower"; empty while it serves nobody."""
+        return "".join(re.findall("^Mode: (.*)$", self.four_letters("srvr"), re.M))
+
+    def wait_serving(self):
+        wait_until(self.mode, "ZooKeeper serves")
 
     def four_letters(self, word):
         try:
@@ -137,6 +146,41 @@ class ZooKeeper:
         if self.process is not None:
             self.process.stop(number)
             self.process = None
+
+
+class Ensemble:
+    """Three servers of which one leads."""
+
+    def __init__(self, path):
+        path = Path(path)
+        peers = "".join(f"server.{i}=127.0.0.1:{free_port()}:{free_port()}\n" for i in (1, 2, 3))
+        self.servers = []
+        for i in (1, 2, 3):
+            (path / f"server{i}" / "data").mkdir(parents=True)
+            (path / f"server{i}" / "data" / "myid").write_text(str(i))
+            self.servers.append(ZooKeeper(path / f"server{i}", more=peers, wait=False))
+        self.wait_serving()
+
+    @property
+    def connect(self):
+        return ",".join(s.connect for s in self.servers)
+
+    def leader(self):
+        return next((s for s in self.servers if s.process is not None and s.mode() == "leader"),
+                    None)
+
+    def start(self):
+        for server in self.servers:
+            server.start(wait=False)
+        self.wait_serving()
+
+    def wait_serving(self):
+        for server in self.servers:
+            server.wait_serving()
+
+    def stop(self, number=signal.SIGTERM):
+        for server in self.servers:
+            server.stop(number)
 
 
 class Broker:

@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from kazoo.client import KazooClient
 
+from cluster_load import Load, check_once_and_in_order, consume_all, segments
 from conftest import Cluster, wait_until
-from test_replication import Load, check_once_and_in_order, consume_all, segments
 from wire import Connection, record_batch
 
 NONE, UNKNOWN_TOPIC, NOT_CONTROLLER, REQUEST_TIMED_OUT = 0, 3, 41, 7

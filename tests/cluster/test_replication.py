@@ -2,14 +2,13 @@
 import os
 import random
 import signal
-import threading
 import time
-from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from cluster_load import (Load, check_all, check_once_and_in_order, consume_all, described,
+                          described_by, end, isr_is, leader_of, make_topic)
 from conftest import Cluster, wait_until
 
 
@@ -21,143 +20,6 @@ def three(tmp_path, zookeeper):
         "replica.lag.time.max.ms": 5000, "zookeeper.session.timeout.ms": 2000}).start()
     yield c
     end(c)
-
-
-def leader_of(cluster, topic):
-    """The broker that leads the topic's first partition."""
-    leader = described(cluster, topic)[0].leader
-    return next(b for b in cluster.brokers if b.id == leader)
-
-
-def check_all(cluster, topic, load):
-    """Nothing that was acknowledged is lost, and the replicas are the same."""
-    load.stop()
-    check_once_and_in_order(load, consume_all(cluster, topic))
-    assert_replicas_identical(cluster, topic)
-
-
-def end(cluster):
-    for broker in cluster.brokers:
-        if broker.process is not None and broker.process.running():
-            broker.process.send(signal.SIGCONT)
-            broker.process.stop(signal.SIGKILL)
-
-
-def admin(cluster):
-    return AdminClient({"bootstrap.servers": cluster.bootstrap})
-
-
-def make_topic(cluster, name="t", partitions=3, replicas=3):
-    client = admin(cluster)
-    client.create_topics([NewTopic(name, partitions, replicas)])[name].result(30)
-    wait_until(lambda: [len(p.isrs) for p in described(cluster, name).values()] ==
-               [replicas] * partitions, "all replicas are in sync")
-    return name
-
-
-def described(cluster, topic):
-    return admin(cluster).list_topics(topic, timeout=10).topics[topic].partitions
-
-
-def described_by(cluster, absent, topic):
-    """As the brokers other than `absent` say."""
-    others = ",".join(b.bootstrap for b in cluster.brokers if b is not absent)
-    client = AdminClient({"bootstrap.servers": others})
-    return client.list_topics(topic, timeout=10).topics[topic].partitions
-
-
-def isr_is(cluster, topic, ids):
-    """By one broker, whichever answers; one that is just back may know nothing yet."""
-    isrs = [set(p.isrs) for p in described(cluster, topic).values()]
-    return isrs != [] and all(isr == set(ids) for isr in isrs)
-
-
-class Load:
-    """An idempotent producer with acks=all on a thread; what was acknowledged."""
-
-    def __init__(self, cluster, topic):
-        self.producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all",
-                                  "enable.idempotence": True, "linger.ms": 5,
-                                  "message.timeout.ms": 120000})
-        self.topic, self.next, self.acked, self.failed = topic, 0, {}, []
-        self.running = True
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def on_delivery(self, error, message):
-        if error is not None:
-            self.failed.append(str(error))
-        else:
-            self.acked[int(message.value())] = (message.partition(), message.offset())
-
-    def run(self):
-        while self.running:
-            if len(self.producer) < 1000:
-                self.producer.produce(self.topic, key=str(self.next % 7), value=str(self.next),
-                                      on_delivery=self.on_delivery)
-                self.next += 1
-            self.producer.poll(0 if len(self.producer) < 1000 else 0.01)
-
-    def wait_acked(self, more):
-        goal = len(self.acked) + more
-        wait_until(lambda: len(self.acked) >= goal or self.failed, f"{more} more acknowledged", 60)
-
-    def stop(self):
-        self.running = False
-        self.thread.join(30)
-        assert self.producer.flush(60) == 0
-        assert self.failed == []
-
-
-def watermarks(consumer, partition):
-    """Asked again while the client has yet to find the leader."""
-    def ask():
-        try:
-            return consumer.get_watermark_offsets(partition, timeout=10)
-        except KafkaException as e:
-            assert e.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION, e
-            return None
-    return wait_until(ask, f"the offsets of {partition}")
-
-
-def consume_all(cluster, topic):
-    """{partition: values in order}, from the beginning to the end."""
-    consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "none",
-                         "enable.auto.commit": False, "auto.offset.reset": "earliest"})
-    got = {}
-    for number in described(cluster, topic):
-        low, high = watermarks(consumer, TopicPartition(topic, number))
-        got[number] = []
-        consumer.assign([TopicPartition(topic, number, low)])
-        while len(got[number]) < high - low:
-            message = consumer.poll(30)
-            assert message is not None and message.error() is None, message and message.error()
-            got[number].append(int(message.value()))
-    consumer.unassign()
-    return got
-
-
-def check_once_and_in_order(load, got):
-    """Each acknowledged record is there once; those of one key are in the order of sending."""
-    everything = [v for values in got.values() for v in values]
-    assert len(everything) == len(set(everything)), "a record is there twice"
-    assert set(load.acked) <= set(everything), "an acknowledged record is lost"
-    for values in got.values():
-        for key in range(7):
-            of_key = [v for v in values if v % 7 == key]
-            assert of_key == sorted(of_key), f"records of key {key} are out of order"
-
-
-def segments(broker, topic, partition):
-    path = Path(broker.data) / f"{topic}-{partition}"
-    return {f.name: f.read_bytes() for f in sorted(path.glob("*.log"))}
-
-
-def assert_replicas_identical(cluster, topic):
-    for number in described(cluster, topic):
-        wait_until(lambda: len({tuple(segments(b, topic, number).items())
-                                for b in cluster.brokers}) == 1,
-                   f"the replicas of {topic}-{number} are the same, byte for byte")
 
 
 def test_followers_have_what_the_leader_has(three):

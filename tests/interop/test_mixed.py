@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
+from cluster_load import (Load, assert_replicas_identical, check_once_and_in_order,  # noqa: E402
+                          consume_all, described, isr_is, make_topic)
 from conftest import Broker, ZooKeeper, wait_until  # noqa: E402
 from test_disk import Kafka, pytestmark  # noqa: E402,F401
-from test_replication import (Load, check_once_and_in_order, consume_all, described,  # noqa: E402
-                              isr_is, make_topic, assert_replicas_identical)
 
 SECONDS = int(os.environ.get("MIXED_SECONDS", "20"))
 CONFIG = {"default.replication.factor": 3, "offsets.topic.num.partitions": 3,

@@ -140,6 +140,14 @@ describe_default_broker(struct api_call *call, const struct describe_configs_req
 	return 0;
 }
 
+/* While the broker runs: what is hidden otherwise is shown then. */
+static bool
+is_set(const struct broker_conf *conf, const char *key)
+{
+	return properties_get(&conf->dynamic_broker, key) != NULL ||
+	       properties_get(&conf->dynamic_default, key) != NULL;
+}
+
 static int
 describe_broker(struct api_call *call, const struct describe_configs_request *req,
 		const struct describe_configs_resource *resource,
@@ -162,7 +170,8 @@ describe_broker(struct api_call *call, const struct describe_configs_request *re
 		struct conf_synonym synonyms[CONF_SYNONYMS_MAX];
 		size_t count;
 
-		if (entry->hidden || !is_asked_for(resource, entry->key))
+		if ((entry->hidden && !is_set(conf, entry->key)) ||
+		    !is_asked_for(resource, entry->key))
 			continue;
 		count = broker_conf_synonyms(conf, entry, synonyms);
 		st = add_config(call, req, entry,

@@ -33,6 +33,7 @@ struct fetching {
 	struct log_offsets offsets;  /* at the last look */
 	struct fetch_response_partition_data data;
 	int32_t read_bytes;
+	bool held_back; /* throttled: nothing is read for now */
 };
 
 struct fetch_state {
@@ -211,7 +212,12 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 	st = check_divergence(log, t, f);
 	if (st == 0)
 		choose_replica(call, state, t, f);
-	if (st == 0 && !t->must_answer) {
+	f->held_back =
+	    st == 0 && is_follower(state) && partition_holds_back(f->partition, state->replica_id);
+	if (f->held_back && !t->must_answer) {
+		if (t->fetch_offset < f->offsets.log_start_offset || t->fetch_offset > leader_end)
+			st = K_OFFSET_OUT_OF_RANGE;
+	} else if (st == 0 && !t->must_answer) {
 		st = log_read(log, t->fetch_offset, max_bytes < 0 ? 0 : max_bytes, min_one,
 			      state->isolation, !state->warmed, &read);
 		if (st == 0 && !state->warmed && read.len > 0 && !log_read_is_cached(&read)) {
@@ -393,6 +399,9 @@ fill_response(struct api_call *call, struct fetch_state *state, struct fetch_res
 			topic->topic_id = t->topic_id;
 			topic->partitions = &all[n];
 		}
+		if (is_follower(state))
+			partition_sent_to_follower(state->fetching[i].partition,
+						   state->fetching[i].read_bytes);
 		all[n++] = state->fetching[i].data;
 		topic->partitions_count++;
 		add_node_endpoint(call, t, &state->fetching[i], resp);
@@ -523,7 +532,7 @@ warm_partition(struct api_call *call, struct fetch_state *state, size_t index)
 	struct log *log;
 	uint8_t *chunk;
 
-	if (f->partition == NULL ||
+	if (f->partition == NULL || f->held_back ||
 	    partition_log(f->partition, PARTITION_NO_EPOCH, false, NULL, &log) != 0)
 		return;
 	(void)call;

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #define CONF_ARENA_BYTES (16u << 20)
+#define CONF_REPLICAS "*|partition:broker" /* the words of a list of replicas */
 
 /* The value of one setting before it is stored in its field. */
 union conf_value {
@@ -39,6 +40,63 @@ conf_list_has(const char *list, const char *word)
 	}
 }
 
+static const char *
+skip_blanks(const char *text)
+{
+	return text + strspn(text, " \t");
+}
+
+bool
+conf_replicas_all(const char *list)
+{
+	list += strspn(list, " \t,");
+	return *list == '*' && list[1 + strspn(list + 1, " \t,")] == '\0';
+}
+
+/* Digits of an id; false for anything else. */
+static bool
+take_id(const char **at, int32_t *ret_id)
+{
+	int64_t id = 0;
+
+	if (!isdigit((unsigned char)**at))
+		return false;
+	for (; isdigit((unsigned char)**at); ++*at) {
+		id = id * 10 + (**at - '0');
+		if (id > INT32_MAX)
+			return false;
+	}
+	*ret_id = (int32_t)id;
+	return true;
+}
+
+int
+conf_replicas_next(const char **list, int32_t *ret_partition, int32_t *ret_broker)
+{
+	const char *at = *list + strspn(*list, " \t,");
+
+	if (*at == '\0')
+		return 0;
+	if (!take_id(&at, ret_partition) || *at++ != ':' || !take_id(&at, ret_broker))
+		return -EINVAL;
+	at = skip_blanks(at);
+	if (*at != ',' && *at != '\0')
+		return -EINVAL;
+	*list = at;
+	return 1;
+}
+
+static bool
+is_list_of_replicas(const char *text)
+{
+	int32_t partition, broker;
+	int st = 1;
+
+	while (st == 1 && !conf_replicas_all(text))
+		st = conf_replicas_next(&text, &partition, &broker);
+	return st >= 0;
+}
+
 static bool
 is_number(enum conf_type type)
 {
@@ -52,6 +110,8 @@ words_allow(const struct conf_entry *entry, const char *text)
 	char words[256];
 	bool any = false;
 
+	if (strcmp(entry->words, CONF_REPLICAS) == 0)
+		return is_list_of_replicas(text);
 	snprintf(words, sizeof(words), "%s", entry->words);
 	for (char *p = words; *p != '\0'; p++)
 		if (*p == '|')

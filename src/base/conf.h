@@ -185,6 +185,13 @@ MUST_CHECK int topic_conf_check(const struct broker_conf *conf, const struct pro
 /* True if the comma-separated list holds the word (blanks around items do not count). */
 bool conf_list_has(const char *list, const char *word);
 
+/*
+ * Reads a list of replicas: "*" for all, or partition:broker pairs. conf_replicas_next() gives one
+ * pair after the other: 1, 0 at the end, -EINVAL for what is no pair.
+ */
+bool conf_replicas_all(const char *list);
+int conf_replicas_next(const char **list, int32_t *ret_partition, int32_t *ret_broker);
+
 typedef void conf_change_fn(void *arg, const struct broker_conf *old,
 			    const struct broker_conf *now);
 

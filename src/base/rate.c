@@ -15,6 +15,15 @@ rate_init(struct rate *r, int window_max, int64_t window_ms)
 	return r->windows == NULL ? -ENOMEM : 0;
 }
 
+int
+rate_init_simple(struct rate *r, int window_max, int64_t window_ms)
+{
+	int st = rate_init(r, window_max, window_ms);
+
+	r->simple = true;
+	return st;
+}
+
 void
 rate_fini(struct rate *r)
 {
@@ -70,6 +79,8 @@ measured_ms(struct rate *r, int64_t now_ms)
 
 	drop_old(r, now_ms);
 	elapsed_ms = r->count == 0 ? 0 : now_ms - r->windows[r->first].start_ms;
+	if (r->simple)
+		return elapsed_ms > r->window_ms ? elapsed_ms : r->window_ms;
 	missing = r->window_max - 1 - elapsed_ms / r->window_ms;
 	if (missing > 0)
 		elapsed_ms += missing * r->window_ms;

@@ -4,10 +4,11 @@
  *
  * What is counted falls into windows of a fixed length; the rate is taken over the newest of them.
  * A young rate is measured as if all windows but one had passed, so that a burst at the start does
- * not look like a flood.
+ * not look like a flood; a simple one as if one window had passed, so that nothing is allowed in
+ * advance.
  *
  * Threads  none of its own; the caller's lock.
- * Source   Kafka's Rate, SampledStat and QuotaUtils.throttleTime; quota.window.num and
+ * Source   Kafka's Rate, SimpleRate, SampledStat and QuotaUtils.throttleTime; quota.window.num and
  *          quota.window.size.seconds.
  */
 #ifndef KLAMM_BASE_RATE_H
@@ -24,11 +25,13 @@ struct rate {
 	struct rate_window *windows; /* a ring, the oldest at first */
 	int window_max, first, count;
 	int64_t window_ms;
+	bool simple;
 	double total; /* of all windows */
 };
 
 /* window_max >= 1 windows of window_ms >= 1 each. Returns 0 or -ENOMEM. */
 MUST_CHECK int rate_init(struct rate *r, int window_max, int64_t window_ms);
+MUST_CHECK int rate_init_simple(struct rate *r, int window_max, int64_t window_ms);
 void rate_fini(struct rate *r);
 
 /* value may be negative, to take back what was recorded. now_ms: any clock that does not go back.

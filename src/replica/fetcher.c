@@ -94,18 +94,23 @@ followed_go_on(struct followed *f, int64_t offset, int32_t epoch)
 }
 
 void
-followed_back_off(struct followed *f)
+followed_wait(struct followed *f, int64_t wait_ms)
 {
 	struct reactor *r = f->link->fetcher->reactor;
 
+	followed_set_state(f, FOLLOW_WAITING);
+	reactor_arm(r, &f->retry, reactor_now_ms(r) + wait_ms);
+}
+
+void
+followed_back_off(struct followed *f)
+{
 	int64_t longest_ms = link_conf(f->link)->replica_fetch_backoff_ms;
 	int64_t backoff_ms =
 	    f->refusals < 16 ? (int64_t)FIRST_BACKOFF_MS << f->refusals : INT64_MAX;
 
 	f->refusals++;
-	followed_set_state(f, FOLLOW_WAITING);
-	reactor_arm(r, &f->retry,
-		    reactor_now_ms(r) + (backoff_ms < longest_ms ? backoff_ms : longest_ms));
+	followed_wait(f, backoff_ms < longest_ms ? backoff_ms : longest_ms);
 }
 
 /* Where to go on, from the log itself. */
@@ -298,7 +303,7 @@ follow(struct fetcher *ft, struct partition *p, int32_t leader, int32_t leader_e
 	f->p = partition_get(p);
 	f->leader_epoch = leader_epoch;
 	f->state = FOLLOW_FAILED;
-	f->log_start_offset = -1;
+	f->log_start_offset = f->lag = -1;
 	timer_init(&f->retry, on_retry, f);
 	f->key.topic_id = partition_topic_id(p);
 	f->key.partition = partition_number(p);

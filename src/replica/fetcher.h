@@ -20,6 +20,7 @@
 #include "replica/partition.h"
 
 struct fetchers;
+struct throttle;
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
 struct fetcher_settings {
@@ -31,6 +32,7 @@ struct fetcher_settings {
 	const char *listener; /* inter-broker, upper case; borrowed */
 	struct ssl_ctx_st *tls;
 	bool verify_host;
+	struct throttle *throttle; /* of what followers take; outlives them */
 	int64_t (*broker_epoch)(void *arg);
 	void *arg;
 };

@@ -41,6 +41,8 @@ struct followed {
 	int64_t offset; /* the next to fetch: our log end offset */
 	int32_t epoch;  /* of the last record; -1: none */
 	int64_t log_start_offset;
+	int64_t
+	    lag; /* records below the leader's high watermark at the last answer; -1: none yet */
 	bool in_session;
 	int32_t refusals; /* one after the other */
 	struct timer retry;
@@ -59,7 +61,9 @@ struct leader_link {
 	int32_t ready_count;
 	int32_t session_id, session_epoch; /* epoch 0: the next request begins a session */
 	bool in_flight;
-	struct timer pause; /* armed after a failure */
+	bool throttled;               /* at the last Fetch the rate was exceeded */
+	uint32_t throttle_generation; /* of the settings then */
+	struct timer pause;           /* armed after a failure */
 };
 
 struct fetcher {
@@ -88,6 +92,8 @@ void followed_go_on(struct followed *f, int64_t offset, int32_t epoch);
  * elected may hear of it later than its followers.
  */
 void followed_back_off(struct followed *f);
+/* Tried again after so long. */
+void followed_wait(struct followed *f, int64_t wait_ms);
 void followed_clean(struct followed *f); /* the session knows it */
 /* The leader could not be reached or made no sense: all of it starts anew after a pause. */
 void link_pause(struct leader_link *link);
@@ -99,6 +105,11 @@ const struct broker_conf *link_conf(const struct leader_link *link);
 
 /* Sends the next Fetch, when none is under way and there is something to ask. */
 void link_send(struct leader_link *link);
+
+/* ---- fetcher_throttle.c ---- */
+
+/* Before a Fetch is built: takes out who has to wait because the rate is exceeded. */
+void link_hold_back(struct leader_link *link);
 
 /* ---- fetcher_response.c ---- */
 

@@ -155,6 +155,9 @@ link_send(struct leader_link *link)
 	if (link->in_flight || link->rpc == NULL || timer_armed(&link->pause) ||
 	    link->ready_count == 0)
 		return;
+	link_hold_back(link);
+	if (link->ready_count == 0)
+		return;
 	arena_init(&b.arena, SIZE_MAX / 2);
 	fill(link, &b);
 	wire_out_init(&out, &body);

@@ -64,7 +64,9 @@ take_records(struct followed *f, const struct fetch_response_partition_data *d)
 		failed_locally(f, st);
 		return;
 	}
+	partition_took_from_leader(f->p, (int64_t)records.len);
 	f->refusals = 0;
+	f->lag = d->high_watermark > offset ? d->high_watermark - offset : 0;
 	if (d->log_start_offset != f->log_start_offset || offset != f->offset) {
 		f->log_start_offset = d->log_start_offset;
 		followed_go_on(f, offset, epoch);
@@ -83,6 +85,7 @@ take_divergence(struct followed *f, const struct fetch_response_partition_data *
 		failed_locally(f, st);
 	else
 		followed_go_on(f, offset, epoch);
+	f->lag = -1;
 }
 
 static void

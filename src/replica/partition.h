@@ -83,6 +83,14 @@ MUST_CHECK int partition_follower_fetched(struct partition *p, int32_t broker_id
 					  int64_t log_start_offset, int64_t leader_end);
 
 /*
+ * Shall a follower's fetch be answered without records for now? It is throttled, not in sync, and
+ * the rate is exceeded. The partition is to be looked at with the follower's next fetch.
+ */
+bool partition_holds_back(struct partition *p, int32_t follower_id);
+/* Counts what was sent to a follower, in sync or not, where the partition is throttled. */
+void partition_sent_to_follower(struct partition *p, int64_t bytes);
+
+/*
  * Where a consumer of this rack should rather read from this offset: a broker's id, or -1 for us.
  * Source  zookeeper-and-controller, section 5.12: Kafka's RackAwareReplicaSelector.
  */

@@ -14,6 +14,7 @@
 #include "cluster/metadata.h"
 #include "replica/isr.h"
 #include "replica/partition.h"
+#include "replica/throttle.h"
 
 /* What all partitions of a broker share; outlives them. */
 struct partition_context {
@@ -21,6 +22,7 @@ struct partition_context {
 	struct env *env;
 	struct conf_store *conf;
 	struct metadata *metadata;
+	struct throttle *leader_throttle, *follower_throttle;
 	/*
 	 * The partition has a proposal for its ISR. Under its lock: may only post. partition_get()
 	 * keeps it.
@@ -37,6 +39,7 @@ struct partition {
 	char *topic;
 	int32_t number;
 	const struct partition_context *context;
+	_Atomic bool throttled_as_leader, throttled_as_follower; /* on this broker, by its topic */
 
 	struct lock lock;
 	pthread_cond_t appends_over;
@@ -84,6 +87,9 @@ MUST_CHECK int partition_set_log(struct partition *p, struct log *log,
 void partition_stop(struct partition *p, bool deleted);
 void partition_set_offline(struct partition *p);
 void partition_set_min_insync_replicas(struct partition *p, int32_t min_insync_replicas);
+
+/* Whether the topic's lists name this broker's replica. */
+void partition_set_throttled(struct partition *p, bool leader, bool follower);
 
 /* ---- under the lock ---- */
 
@@ -152,5 +158,9 @@ MUST_CHECK int partition_truncate(struct partition *p, int32_t leader_epoch, int
 /* Cuts back to offset; what is below the log start offset starts anew there. */
 MUST_CHECK int partition_truncate_to(struct partition *p, int32_t leader_epoch, int64_t offset,
 				     bool start_anew);
+
+/* Counts what a leader sent, where the partition is throttled. */
+void partition_took_from_leader(struct partition *p, int64_t bytes);
+bool partition_is_throttled_as_follower(const struct partition *p);
 
 #endif

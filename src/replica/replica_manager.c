@@ -23,6 +23,9 @@ struct replica_manager {
 	struct alter_partition *alter_partition; /* likewise */
 	struct timer shrink;                     /* the reactor's */
 	struct workers *thread;                  /* one */
+	struct throttle leader_throttle, follower_throttle;
+	/* Read on its thread. */
+	struct throttled_topics throttled_leaders, throttled_followers;
 	struct cds_lfht *table;   /* (topic, number) -> struct partition; written by the thread */
 	int32_t controller_epoch; /* highest seen; the thread's */
 };
@@ -125,6 +128,12 @@ configure(struct replica_manager *rm, struct partition *p, struct log *log)
 	if (topic_configs_effective(rm->settings.configs, conf, p->topic, &tc) != 0)
 		return;
 	partition_set_min_insync_replicas(p, (int32_t)tc.min_insync_replicas);
+	partition_set_throttled(
+	    p,
+	    throttled_topics_have(&rm->throttled_leaders, p->topic,
+				  tc.leader_replication_throttled_replicas, p->number),
+	    throttled_topics_have(&rm->throttled_followers, p->topic,
+				  tc.follower_replication_throttled_replicas, p->number));
 	if (log != NULL) {
 		replica_log_config(&tc, conf, &config);
 		log_configure(log, &config);
@@ -687,6 +696,7 @@ replica_manager_start(struct replica_manager *rm, struct ssl_ctx_st *tls, bool v
 	    .listener = s->inter_broker_listener,
 	    .tls = tls,
 	    .verify_host = verify_host,
+	    .throttle = &rm->follower_throttle,
 	    .broker_epoch = s->broker_epoch,
 	    .arg = s->arg,
 	};
@@ -770,6 +780,22 @@ add_metrics(struct replica_manager *rm)
 	metrics_add_collector(METRIC_UNDER_MIN_ISR, collect_under_min_isr, rm);
 }
 
+static int
+open_throttles(struct replica_manager *rm)
+{
+	const struct broker_conf *conf = conf_store_get(rm->settings.conf);
+	int windows = (int)conf->replication_quota_window_num;
+	int64_t window_ms = conf->replication_quota_window_size_seconds * 1000;
+	int st;
+
+	rm->throttled_leaders.broker_id = rm->throttled_followers.broker_id =
+	    rm->settings.broker_id;
+	st = throttle_init(&rm->leader_throttle, "leader", windows, window_ms);
+	if (st == 0)
+		st = throttle_init(&rm->follower_throttle, "follower", windows, window_ms);
+	return st;
+}
+
 int
 replica_manager_open(const struct replica_manager_settings *settings,
 		     struct replica_manager **ret_manager)
@@ -785,6 +811,8 @@ replica_manager_open(const struct replica_manager_settings *settings,
 	    .env = settings->env,
 	    .conf = settings->conf,
 	    .metadata = settings->metadata,
+	    .leader_throttle = &rm->leader_throttle,
+	    .follower_throttle = &rm->follower_throttle,
 	    .on_proposal = on_proposal,
 	    .arg = rm,
 	};
@@ -794,7 +822,9 @@ replica_manager_open(const struct replica_manager_settings *settings,
 		free(rm);
 		return -ENOMEM;
 	}
-	st = workers_open("replicas", 1, &rm->thread);
+	st = open_throttles(rm);
+	if (st == 0)
+		st = workers_open("replicas", 1, &rm->thread);
 	if (st != 0) {
 		replica_manager_close(rm);
 		return st;
@@ -825,5 +855,9 @@ replica_manager_close(struct replica_manager *rm)
 	replica_manager_each(rm, stop_and_forget, rm);
 	urcu_bp_barrier(); /* the last partitions are freed */
 	cds_lfht_destroy(rm->table, NULL);
+	throttled_topics_fini(&rm->throttled_leaders);
+	throttled_topics_fini(&rm->throttled_followers);
+	throttle_fini(&rm->leader_throttle);
+	throttle_fini(&rm->follower_throttle);
 	free(rm);
 }

@@ -198,6 +198,23 @@ note(void *arg, const char *key, const char *notice)
 }
 
 static void
+a_list_of_replicas_is_all_or_pairs(void **state)
+{
+	static const struct {
+		const char *text;
+		bool allowed;
+	} lists[] = {{"", true},       {"*", true},     {"0:1", true},   {" 0:1 , 12:3", true},
+		     {"0:1,", true},   {"0", false},    {"a:1", false},  {"*,0:1", false},
+		     {"0:1 2", false}, {"0:-1", false}, {"0:1:2", false}};
+	const struct conf_entry *entry = topic_conf_entry("leader.replication.throttled.replicas");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		if ((conf_entry_check(entry, lists[i].text, NULL) == 0) != lists[i].allowed)
+			fail_msg("'%s'", lists[i].text);
+}
+
+static void
 what_has_no_effect_is_said(void **state)
 {
 	struct broker_conf *conf = build(
@@ -243,6 +260,7 @@ main(void)
 	    cmocka_unit_test(a_topic_falls_back_on_the_broker_in_its_own_unit),
 	    cmocka_unit_test(a_topic_with_mistakes_is_refused_with_all_of_them),
 	    cmocka_unit_test(a_listener_may_have_its_own_value),
+	    cmocka_unit_test(a_list_of_replicas_is_all_or_pairs),
 	    cmocka_unit_test(what_has_no_effect_is_said),
 	    cmocka_unit_test(rules_between_settings_are_checked),
 	};

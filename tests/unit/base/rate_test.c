@@ -111,6 +111,25 @@ pauses_that_are_obeyed_hold_the_limit(void **state)
 }
 
 static void
+a_simple_rate_is_spread_over_the_time_since_it_began(void **state)
+{
+	struct rate simple, *r = &simple;
+
+	(void)state;
+	assert_int_equal(rate_init_simple(r, WINDOWS, WINDOW_MS), 0);
+	assert_rate(r, 0, START_MS);
+	rate_record(r, 30, START_MS);
+	assert_rate(r, 30, START_MS);
+	assert_rate(r, 30, START_MS + 1000);
+	assert_rate(r, 10, START_MS + 3000);
+	/* At 2 a second they are worth 15 seconds; after eleven they are forgotten. */
+	assert_int_equal(rate_throttle_ms(r, 2, MAX_MS * 60, START_MS + 3000), 12000);
+	assert_int_equal(rate_throttle_ms(r, 2, MAX_MS, START_MS + 3000), MAX_MS);
+	assert_rate(r, 0, START_MS + 11000);
+	rate_fini(r);
+}
+
+static void
 one_window_alone_is_enough(void **state)
 {
 	struct rate one;
@@ -137,6 +156,7 @@ main(void)
 	    TEST(what_is_taken_back_was_never_there),
 	    TEST(the_pause_is_as_long_as_the_limit_needs_and_never_above_its_own_limit),
 	    TEST(pauses_that_are_obeyed_hold_the_limit),
+	    cmocka_unit_test(a_simple_rate_is_spread_over_the_time_since_it_began),
 	    cmocka_unit_test(one_window_alone_is_enough),
 	};
 

@@ -263,7 +263,7 @@ partition_check_acks(struct partition *p, int64_t offset, int32_t leader_epoch)
 }
 
 int
-partition_delete_records(struct partition *p, int64_t offset, int64_t *ret_low_watermark)
+partition_delete_records(struct partition *p, int64_t offset, int64_t *ret_offset)
 {
 	struct log_config config;
 	struct log *log;
@@ -272,15 +272,37 @@ partition_delete_records(struct partition *p, int64_t offset, int64_t *ret_low_w
 	if (st != 0)
 		return st;
 	log_config_of(log, &config);
+	if (offset == -1)
+		offset = log_high_watermark(log);
 	if ((config.cleanup_policy & LOG_CLEANUP_DELETE) == 0)
 		st = K_POLICY_VIOLATION;
-	else if (offset < -1)
+	else if (offset < 0)
 		st = K_OFFSET_OUT_OF_RANGE;
 	else
-		st = log_raise_start_offset(log, offset == -1 ? log_high_watermark(log) : offset);
+		st = log_raise_start_offset(log, offset);
 	if (st == 0)
-		*ret_low_watermark = partition_low_watermark(p, log);
+		*ret_offset = offset;
 	log_put(log);
+	return st;
+}
+
+int
+partition_check_low_watermark(struct partition *p, int64_t offset, int64_t *ret_low_watermark)
+{
+	int st = 0;
+
+	lock_acquire(&p->lock);
+	if (p->deleted)
+		st = error_of_deleted(p);
+	else if (p->offline)
+		st = K_KAFKA_STORAGE_ERROR;
+	else if (!partition_leads(p))
+		st = K_NOT_LEADER_OR_FOLLOWER;
+	if (st == 0) {
+		*ret_low_watermark = partition_low_watermark(p);
+		st = *ret_low_watermark >= offset ? 0 : PARTITION_STILL_WAITING;
+	}
+	lock_release(&p->lock);
 	return st;
 }
 

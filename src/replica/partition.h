@@ -108,6 +108,8 @@ enum partition_wait {
 	PARTITION_WAIT_ACKS,    /* the high watermark reaches offset, or the leadership ends */
 	PARTITION_WAIT_DATA,    /* the high watermark has moved, or the leadership ends */
 	PARTITION_WAIT_LOG_END, /* there is more in the log, or the leadership ends: followers */
+	/* The low watermark reaches offset as a follower fetches, or the leadership ends. */
+	PARTITION_WAIT_LOW_WATERMARK,
 	PARTITION_WAIT_COUNT
 };
 
@@ -132,11 +134,17 @@ void partition_wait_end(struct partition_waiter *waiter);
 
 /*
  * Raises the log start offset (DeleteRecords). offset -1 is the high watermark.
- * ret_low_watermark  the smallest log start offset over the live replicas
+ * ret_offset  which it was raised to, for partition_check_low_watermark()
  * K_OFFSET_OUT_OF_RANGE, K_NOT_LEADER_OR_FOLLOWER, K_POLICY_VIOLATION (cleanup.policy lacks
  * delete).
  */
-MUST_CHECK int partition_delete_records(struct partition *p, int64_t offset,
-					int64_t *ret_low_watermark);
+MUST_CHECK int partition_delete_records(struct partition *p, int64_t offset, int64_t *ret_offset);
+/*
+ * How a wait for the low watermark stands, as partition_check_acks(). What it waits for may also
+ * come true because a broker dies, which the metadata tell.
+ * ret_low_watermark  the smallest log start offset over the live replicas; set while it waits, too
+ */
+MUST_CHECK int partition_check_low_watermark(struct partition *p, int64_t offset,
+					     int64_t *ret_low_watermark);
 
 #endif

@@ -72,6 +72,23 @@ partition_advance_high_watermark(struct partition *p)
 	partition_wake_all(p, PARTITION_WAIT_DATA, bytes);
 }
 
+int64_t
+partition_low_watermark(struct partition *p)
+{
+	return isr_low_watermark(&p->isr, log_start_offset(p->log), is_alive, p);
+}
+
+static void
+wake_low_watermark_reached(struct partition *p)
+{
+	struct partition_waiter *w = p->waiters[PARTITION_WAIT_LOW_WATERMARK];
+	int64_t low_watermark = w == NULL ? 0 : partition_low_watermark(p);
+
+	for (; w != NULL; w = w->next)
+		if (w->offset <= low_watermark)
+			w->wake(w, 0);
+}
+
 int
 partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t broker_epoch,
 			   int64_t offset, int64_t log_start_offset, int64_t leader_end)
@@ -89,6 +106,7 @@ partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t broke
 					  p->epoch_start_offset, is_alive, p))
 			p->context->on_proposal(p->context->arg, p);
 		partition_advance_high_watermark(p);
+		wake_low_watermark_reached(p);
 	}
 	lock_release(&p->lock);
 	return st;
@@ -125,17 +143,6 @@ partition_preferred_replica(struct partition *p, struct str rack, int64_t offset
 		preferred = isr_preferred_replica(&p->isr, offset, is_in_rack, &r);
 	lock_release(&p->lock);
 	return preferred;
-}
-
-int64_t
-partition_low_watermark(struct partition *p, const struct log *log)
-{
-	int64_t low_watermark;
-
-	lock_acquire(&p->lock);
-	low_watermark = isr_low_watermark(&p->isr, log_start_offset(log), is_alive, p);
-	lock_release(&p->lock);
-	return low_watermark;
 }
 
 /* ---- proposals ---- */

@@ -99,8 +99,8 @@ void partition_wake_all(struct partition *p, enum partition_wait kind, int64_t b
 int32_t partition_effective_min_isr(const struct partition *p);
 bool partition_isr_suffices(const struct partition *p);
 void partition_advance_high_watermark(struct partition *p);
-/* Not under it: the smallest log start offset of the living replicas. */
-int64_t partition_low_watermark(struct partition *p, const struct log *log);
+/* While we lead: the smallest log start offset of the living replicas. */
+int64_t partition_low_watermark(struct partition *p);
 
 /* ---- the ISR ---- */
 

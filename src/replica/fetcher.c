@@ -125,6 +125,11 @@ begin(struct followed *f)
 		followed_go_on(f, offset, epoch);
 		return;
 	}
+	if (st <
+	    0) { /* of this attempt; what is wrong with the directory is K_KAFKA_STORAGE_ERROR */
+		followed_back_off(f);
+		return;
+	}
 	if (st != K_FENCED_LEADER_EPOCH)
 		diag_warn(DIAG_REPLICA, "cannot follow the leader until it changes",
 			  "partition=%s-%d leader=%d error=%s", partition_topic(f->p),

@@ -45,6 +45,7 @@ struct followed {
 	    lag; /* records below the leader's high watermark at the last answer; -1: none yet */
 	bool in_session;
 	int32_t refusals; /* one after the other */
+	bool complained;  /* of records that could not be appended */
 	struct timer retry;
 };
 

@@ -25,9 +25,11 @@ failed_locally(struct followed *f, int st)
 		followed_set_state(f, FOLLOW_FAILED);
 		return;
 	}
-	diag_warn(DIAG_REPLICA, "cannot append what the leader sent", "partition=%s-%d error=%s",
-		  partition_topic(f->p), partition_number(f->p),
-		  st < 0 ? strerror(-st) : kerr_name(st));
+	if (!f->complained)
+		diag_warn(DIAG_REPLICA, "cannot append what the leader sent; tried on",
+			  "partition=%s-%d error=%s", partition_topic(f->p), partition_number(f->p),
+			  st < 0 ? strerror(-st) : kerr_name(st));
+	f->complained = true;
 	if (st == K_KAFKA_STORAGE_ERROR || st == -EIO)
 		followed_set_state(f, FOLLOW_FAILED);
 	else
@@ -67,6 +69,11 @@ take_records(struct followed *f, const struct fetch_response_partition_data *d)
 	partition_took_from_leader(f->p, (int64_t)records.len);
 	f->refusals = 0;
 	f->lag = d->high_watermark > offset ? d->high_watermark - offset : 0;
+	if (f->complained && records.len > 0) {
+		f->complained = false;
+		diag_info(DIAG_REPLICA, "appends what the leader sends again", "partition=%s-%d",
+			  partition_topic(f->p), partition_number(f->p));
+	}
 	if (d->log_start_offset != f->log_start_offset || offset != f->offset) {
 		f->log_start_offset = d->log_start_offset;
 		followed_go_on(f, offset, epoch);

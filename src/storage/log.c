@@ -572,6 +572,9 @@ log_assign_epoch_start_offset(struct log *log, int32_t leader_epoch, int64_t sta
 	if (st == 0)
 		st = log_write_epochs_locked(log);
 	lock_release(&log->lock);
+	/* On a full disk one may lead: the first append writes the epoch, or is refused. */
+	if (st == -ENOSPC || st == -EDQUOT)
+		st = 0;
 	return log_judge(log, st, "writing leader epochs");
 }
 

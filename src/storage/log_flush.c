@@ -64,6 +64,11 @@ begin_round_locked(struct log *log, struct flush_round *r)
 		return -ENOMEM;
 	if (full)
 		st = segment_write_tails(log_active_locked(log), false);
+	if (st == -ENOSPC || st == -EDQUOT) {
+		/* Tails stay in memory until there is room; the records can be flushed. */
+		r->full = full = false;
+		st = 0;
+	}
 	for (uint32_t i = first; i < log->segment_count; i++)
 		r->segments[r->count++] = segment_get(log->segments[i]);
 	log->epochs_unsynced = false;

@@ -24,6 +24,7 @@ struct managed_dir {
 	bool clean;       /* the mark was there */
 	bool same_boot;   /* unclean, under this kernel */
 	bool failed_logs; /* some could not be loaded: no clean mark at the end */
+	bool complained;  /* of checkpoints that could not be written; whoever writes them */
 	/* Under the manager's lock. */
 	/* How often lines were taken out of the checkpoints, and which of it is written. */
 	uint64_t removals;

@@ -636,9 +636,13 @@ run_load_job(void *arg)
 	if (st != 0) {
 		st = log_dir_judge(&job->md->dir, st, "loading a log", job->dir_name);
 		if (!log_dir_is_offline(&job->md->dir))
-			diag_error(DIAG_STORAGE, "log cannot be loaded",
-				   "partition=%s dir=%s error=%s", job->dir_name, job->md->dir.path,
-				   st < 0 ? strerror(-st) : kerr_name(st));
+			diag_error(
+			    DIAG_STORAGE,
+			    st == -ENOSPC || st == -EDQUOT
+				? "log cannot be loaded: make room and start the broker again"
+				: "log cannot be loaded",
+			    "partition=%s dir=%s error=%s", job->dir_name, job->md->dir.path,
+			    st < 0 ? strerror(-st) : kerr_name(st));
 		log_dir_report(&job->md->dir);
 	} else {
 		log_get(log); /* for the callback */

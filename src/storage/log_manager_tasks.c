@@ -173,12 +173,17 @@ log_manager_write_checkpoints(struct log_manager *lm, unsigned which)
 		if (st != 0) {
 			restore_changes(md, changed);
 			st = log_dir_judge(&md->dir, st, "writing a checkpoint", "");
-			if (st < 0)
-				diag_warn(DIAG_STORAGE, "checkpoint could not be written",
+			if (st < 0 && !md->complained)
+				diag_warn(DIAG_STORAGE, "checkpoint could not be written; tried on",
 					  "dir=%s error=%s", md->dir.path, strerror(-st));
+			md->complained = true;
 			if (st < 0 && ret == 0)
 				ret = st;
 			log_dir_report(&md->dir);
+		} else if (md->complained) {
+			md->complained = false;
+			diag_info(DIAG_STORAGE, "checkpoints are written again", "dir=%s",
+				  md->dir.path);
 		}
 	}
 	log_manager_free_list(logs, count);

@@ -25,6 +25,26 @@ def make_topic(cluster, name="t", partitions=3, replicas=3):
     return name
 
 
+def create_on(asked, name, assignment):
+    """One broker is asked. assignment: the replicas of each partition."""
+    client = AdminClient({"bootstrap.servers": asked.bootstrap})
+    client.create_topics([NewTopic(name, len(assignment), replica_assignment=assignment)])[
+        name].result(30)
+
+
+def make_topic_on(cluster, name, assignment):
+    create_on(cluster, name, assignment)
+    wait_until(lambda: all(set(p.isrs) == set(assignment[n])
+                           for n, p in described(cluster, name).items()), "all are in sync")
+    return name
+
+
+def isr_of(cluster, asked, topic="t"):
+    """As one broker says."""
+    client = AdminClient({"bootstrap.servers": asked.bootstrap})
+    return set(client.list_topics(topic, timeout=10).topics[topic].partitions[0].isrs)
+
+
 def described(cluster, topic):
     return admin(cluster).list_topics(topic, timeout=10).topics[topic].partitions
 
@@ -40,6 +60,9 @@ def isr_is(cluster, topic, ids):
     """By one broker, whichever answers; one that is just back may know nothing yet."""
     isrs = [set(p.isrs) for p in described(cluster, topic).values()]
     return isrs != [] and all(isr == set(ids) for isr in isrs)
+
+
+KEYS = 12  # so many that each of three or four partitions gets some
 
 
 class Load:
@@ -68,7 +91,7 @@ class Load:
     def run(self):
         while self.running:
             if len(self.producer) < 1000:
-                self.producer.produce(self.topic, key=str(self.next % 7), value=str(self.next),
+                self.producer.produce(self.topic, key=str(self.next % KEYS), value=str(self.next),
                                       on_delivery=self.on_delivery)
                 self.next += 1
             self.producer.poll(self.pause_s if len(self.producer) < 1000 else 0.01)
@@ -122,8 +145,8 @@ def check_once_and_in_order(load, got):
         # None: sent again when the broker had it already, and no more knew where.
         assert offset is None or got[partition][offset] == value, "a record is elsewhere"
     for values in got.values():
-        for key in range(7):
-            of_key = [v for v in values if v % 7 == key]
+        for key in range(KEYS):
+            of_key = [v for v in values if v % KEYS == key]
             assert of_key == sorted(of_key), f"records of key {key} are out of order"
 
 

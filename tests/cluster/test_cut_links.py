@@ -4,11 +4,10 @@ import random
 import time
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 from kazoo.client import KazooClient
 
-from cluster_load import (Load, check_all, consume_all, described, described_by, end, isr_is,
-                          leader_of, make_topic, segments)
+from cluster_load import (Load, check_all, consume_all, create_on, described_by, end, isr_is,
+                          isr_of, leader_of, make_topic, make_topic_on, segments)
 from conftest import wait_until
 from links import BLACKHOLE, CUT, HOLD, PASS, LinkedCluster
 from wire import Connection, record_batch
@@ -59,25 +58,6 @@ def controller_of(cluster):
 
 def others(cluster, *some):
     return [b for b in cluster.brokers if b not in some]
-
-
-def create_on(asked, name, assignment):
-    client = AdminClient({"bootstrap.servers": asked.bootstrap})
-    client.create_topics([NewTopic(name, len(assignment), replica_assignment=assignment)])[
-        name].result(30)
-
-
-def make_topic_on(cluster, name, assignment):
-    create_on(cluster, name, assignment)
-    wait_until(lambda: all(set(p.isrs) == set(assignment[n])
-                           for n, p in described(cluster, name).items()), "all are in sync")
-    return name
-
-
-def isr_of(cluster, asked, topic="t"):
-    """As one broker says."""
-    client = AdminClient({"bootstrap.servers": asked.bootstrap})
-    return set(client.list_topics(topic, timeout=10).topics[topic].partitions[0].isrs)
 
 
 def send_one(broker, acks, value, topic="t", timeout_ms=1000):

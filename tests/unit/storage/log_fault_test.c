@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "storage/log_internal.h"
 #include "tests/unit/storage/storage_fixture.h"
 #include "wire/kerr.h"
 
@@ -207,6 +208,32 @@ a_full_disk_refuses_appends_and_goes_on_when_there_is_room(void **state)
 }
 
 static void
+a_full_disk_takes_nothing_offline_that_need_not_be_written(void **state)
+{
+	const struct batch_spec spec = {.timestamp_ms = NOW, .value_bytes = 300};
+	struct storage *s = *state;
+	struct log *log;
+
+	s->config.index_interval_bytes = 100; /* index entries wait in memory */
+	storage_start(s);
+	log = storage_log(s);
+	append_many(log, 5);
+	assert_int_equal(append_batch(log, &spec, NULL), 0);
+	assert_int_equal(append_batch(log, &spec, NULL), 0);
+	atomic_store(&s->machine.room_bytes, 0);
+	/* Records are flushed, leaders come and go; appends wait for room. */
+	assert_int_equal(log_flush(log, log_end_offset(log)), 0);
+	assert_int_equal(log_flush_fully(log), 0);
+	assert_int_equal(log_assign_epoch_start_offset(log, 7, log_end_offset(log)), 0);
+	assert_int_equal(append_batch(log, &spec, NULL), -ENOSPC);
+	atomic_store(&s->machine.room_bytes, INT64_MAX);
+	assert_int_equal(append_batch(log, &spec, NULL), 0);
+	assert_false(log_is_offline(log));
+	assert_int_equal(s->dir_failures, 0);
+	log_put(log);
+}
+
+static void
 an_io_error_takes_the_directory_offline_and_tells_once(void **state)
 {
 	const struct batch_spec spec = {.timestamp_ms = NOW};
@@ -240,6 +267,7 @@ main(void)
 	    cmocka_unit_test(an_io_error_at_any_call_loses_nothing_acknowledged),
 	    cmocka_unit_test(want_of_room_at_any_call_loses_nothing_acknowledged),
 	    T(a_full_disk_refuses_appends_and_goes_on_when_there_is_room),
+	    T(a_full_disk_takes_nothing_offline_that_need_not_be_written),
 	    T(an_io_error_takes_the_directory_offline_and_tells_once),
 	};
 

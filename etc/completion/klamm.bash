@@ -12,7 +12,7 @@ _klamm()
 	}
 
 	case $prev in
-	--command-config | --add-config-file | --from-file | -l | --lines | --files)
+	--command-config | --add-config-file | --from-file | --save | --output | -l | --lines | --files)
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -- "$cur"))
 		return

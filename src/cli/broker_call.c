@@ -682,11 +682,17 @@ broker_calls_timeout_ms(const struct broker_calls *calls)
 }
 
 int
+broker_calls_look(struct broker_calls *calls)
+{
+	return discover(calls, now_ms() + calls->settings.timeout_ms);
+}
+
+int
 broker_calls_refresh(struct broker_calls *calls)
 {
 	struct broker_call call = {.to = BROKER_ANY};
 
-	call.status = discover(calls, now_ms() + calls->settings.timeout_ms);
+	call.status = broker_calls_look(calls);
 	if (call.status == 0)
 		return CLI_DONE;
 	calls->view_known = false; /* nobody of those that were there answers */

@@ -60,6 +60,8 @@ struct cluster_view {
 
 /* Asks anew. Tells what went wrong. */
 MUST_CHECK int broker_calls_refresh(struct broker_calls *calls);
+/* The same without telling: 0, or a status as of a call, and what was known stays. */
+int broker_calls_look(struct broker_calls *calls);
 /* As it was when last asked for: NULL until then. Gone with the next call that asks anew. */
 const struct cluster_view *broker_calls_cluster(const struct broker_calls *calls);
 /* NULL when it is not among those that are there. */

@@ -52,6 +52,15 @@ progress_tell_steps(struct progress *p, const char *what, size_t done, size_t to
 }
 
 void
+progress_tell_text(struct progress *p, const char *text)
+{
+	if (!is_due(p))
+		return;
+	fprintf(stderr, "\r\033[K%s", text);
+	fflush(stderr);
+}
+
+void
 progress_tell(struct progress *p, uint64_t records, uint64_t bytes, uint64_t failed)
 {
 	double seconds;

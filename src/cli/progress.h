@@ -21,6 +21,8 @@ void progress_start(struct progress *p, bool quiet);
 void progress_tell(struct progress *p, uint64_t records, uint64_t bytes, uint64_t failed);
 /* Work of a known size. what: "reading committed offsets". */
 void progress_tell_steps(struct progress *p, const char *what, size_t done, size_t total);
+/* Any line. */
+void progress_tell_text(struct progress *p, const char *text);
 /* Clears the line, so that something else may be printed. */
 void progress_clear(struct progress *p);
 double progress_seconds(const struct progress *p);

@@ -156,9 +156,10 @@ def segments(broker, topic, partition):
 
 
 def assert_replicas_identical(cluster, topic):
-    for number in described(cluster, topic):
+    for number, partition in described(cluster, topic).items():
+        holders = [b for b in cluster.brokers if b.id in partition.replicas]
         wait_until(lambda: len({tuple(segments(b, topic, number).items())
-                                for b in cluster.brokers}) == 1,
+                                for b in holders}) == 1,
                    f"the replicas of {topic}-{number} are the same, byte for byte")
 
 

@@ -193,6 +193,8 @@ def test_every_command_has_help_and_an_example(standalone):
     words = ok(standalone.klamm("help", "--words", "topic")).split()
     assert words == ["create", "list", "describe", "alter", "delete", "delete-records",
                      "elect-leaders"]
+    words = ok(standalone.klamm("help", "--words", "reassign")).split()
+    assert words == ["plan", "apply", "watch", "cancel"]
     assert "--partitions=" in ok(standalone.klamm("help", "--words", "topic", "create")).split()
 
 

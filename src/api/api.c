@@ -112,6 +112,39 @@ stop_waiting_for_metadata(struct api_call *call)
 	call->waits_for_metadata = false;
 }
 
+static int64_t
+now_us(const struct api_call *call)
+{
+	return env_monotonic_us(call->api->settings.env);
+}
+
+/* It waits no longer. */
+static void
+end_parking(struct api_call *call, int64_t now)
+{
+	if (call->parked_us != 0)
+		call->elapsed_us[API_PHASE_REMOTE] += now - call->parked_us;
+	call->parked_us = 0;
+}
+
+/* What was neither queued nor parked was work. */
+static void
+count_time(struct api_call *call)
+{
+	struct metric *phases = call->api->by_key[call->entry->key]->phase_us;
+	int64_t now = now_us(call), total = now - call->req->received_us;
+	int64_t *elapsed = call->elapsed_us;
+
+	end_parking(call, now);
+	elapsed[API_PHASE_LOCAL] = total - elapsed[API_PHASE_QUEUE] - elapsed[API_PHASE_REMOTE];
+	for (int phase = 0; phase < API_PHASE_SEND; phase++)
+		if (elapsed[phase] > 0)
+			metric_add(&phases[phase], elapsed[phase]);
+	histogram_observe(call->entry->time, total);
+	call->req->sending_us = &phases[API_PHASE_SEND];
+	call->req->answered_us = now;
+}
+
 /* The end of every call, before its request ends. On the reactor. */
 static void
 call_end(struct api_call *call)
@@ -124,8 +157,7 @@ call_end(struct api_call *call)
 		stop_waiting_for_metadata(call);
 	if (call->finish != NULL)
 		call->finish(call);
-	histogram_observe(call->entry->time,
-			  env_monotonic_us(call->api->settings.env) - call->req->received_us);
+	count_time(call);
 	call->req->user = NULL;
 }
 
@@ -250,13 +282,25 @@ api_out_of_memory(struct api_call *call)
 
 /* Parking */
 
+/* What it does now is work; if nothing ends the waiting it goes on. */
+static void
+run_resume(struct api_call *call, bool timed_out)
+{
+	end_parking(call, now_us(call));
+	api_hold(call);
+	call->resume(call, timed_out);
+	if (!call->ended && call->parked && call->parked_us == 0)
+		call->parked_us = now_us(call);
+	api_release(call);
+}
+
 static void
 on_timer(struct timer *timer, void *arg)
 {
 	struct api_call *call = arg;
 
 	(void)timer;
-	call->resume(call, true);
+	run_resume(call, true);
 }
 
 void
@@ -268,6 +312,8 @@ api_park(struct api_call *call, int64_t timeout_ms, api_resume_fn *resume)
 	if (!call->parked)
 		timer_init(&call->timer, on_timer, call);
 	call->parked = true;
+	if (call->parked_us == 0)
+		call->parked_us = now_us(call);
 	if (timeout_ms < 0)
 		timeout_ms = 0;
 	reactor_arm(call->reactor, &call->timer, now + timeout_ms);
@@ -280,7 +326,7 @@ run_wake(void *arg)
 
 	atomic_store(&call->woken, false);
 	if (!call->ended && call->parked)
-		call->resume(call, false);
+		run_resume(call, false);
 	call_put(call);
 }
 
@@ -334,6 +380,7 @@ api_metadata_changed(struct api *api)
 /* Work elsewhere */
 
 struct errand {
+	int64_t submitted_us;
 	struct api_call *call;
 	void (*work)(struct api_call *call);
 	void (*work_with_zk)(struct api_call *call, struct zk *zk);
@@ -352,10 +399,17 @@ run_back(void *arg)
 }
 
 static void
+end_queueing(const struct errand *errand)
+{
+	errand->call->elapsed_us[API_PHASE_QUEUE] += now_us(errand->call) - errand->submitted_us;
+}
+
+static void
 run_work(void *arg)
 {
 	struct errand *errand = arg;
 
+	end_queueing(errand);
 	errand->work(errand->call);
 	reactor_post(errand->call->reactor, run_back, errand);
 }
@@ -365,6 +419,7 @@ run_work_with_zk(void *arg, struct zk *zk)
 {
 	struct errand *errand = arg;
 
+	end_queueing(errand);
 	errand->work_with_zk(errand->call, zk);
 	reactor_post(errand->call->reactor, run_back, errand);
 }
@@ -380,6 +435,8 @@ errand_new(struct api_call *call, void (*back)(struct api_call *call))
 		reactor_cancel(call->reactor, &call->timer);
 		call->parked = false;
 	}
+	errand->submitted_us = now_us(call);
+	end_parking(call, errand->submitted_us);
 	errand->call = call;
 	errand->back = back;
 	return errand;
@@ -493,13 +550,29 @@ on_closed(void *arg, struct net_request *req)
 	if (call->droppable)
 		api_close_connection(call);
 	else if (atomic_load(&api->shutting_down))
-		call->resume(call, true);
+		run_resume(call, true);
 }
 
 const struct net_handler *
 api_handler(struct api *api)
 {
 	return &api->handler;
+}
+
+static void
+collect_phases(struct metrics_scrape *scrape, void *arg)
+{
+	static const char *const names[] = {"queue", "local", "remote", "send"};
+	const struct api *api = arg;
+
+	for (size_t i = 0; i < api->entry_count; i++)
+		for (int phase = 0; phase < API_PHASE_COUNT; phase++) {
+			const struct api_entry *entry = &api->entries[i];
+			const char *labels[] = {entry->wire->name, names[phase]};
+
+			metrics_sample_labels(scrape, labels, 2,
+					      (double)metric_value(&entry->phase_us[phase]) / 1e6);
+		}
 }
 
 int
@@ -536,6 +609,7 @@ api_open(const struct api_settings *settings, struct api **ret_api)
 		entry->time = metrics_histogram(METRIC_REQUEST_SECONDS, entry->wire->name);
 		api->by_key[entry->key] = entry;
 	}
+	metrics_add_collector(METRIC_REQUEST_PHASE_SECONDS, collect_phases, api);
 	*ret_api = api;
 	return 0;
 }
@@ -552,6 +626,7 @@ api_close(struct api *api)
 {
 	if (api == NULL)
 		return;
+	metrics_remove_collectors(api);
 	fetch_sessions_close(api->sessions);
 	lock_fini(&api->waiting_lock);
 	free(api->entries);

@@ -22,6 +22,15 @@ struct api_call;
 typedef void api_handle_fn(struct api_call *call, void *request);
 typedef void api_resume_fn(struct api_call *call, bool timed_out);
 
+/* Where the time of a request goes, Kafka's words; klamm_request_phase_seconds_total. */
+enum api_phase {
+	API_PHASE_QUEUE,  /* it waits for a worker or the controller's thread */
+	API_PHASE_LOCAL,  /* it is being worked on */
+	API_PHASE_REMOTE, /* it waits: for replicas, records, members of a group */
+	API_PHASE_SEND,   /* its answer is on the way to the kernel */
+	API_PHASE_COUNT
+};
+
 struct api_entry {
 	int16_t key;
 	int8_t min, max;
@@ -31,6 +40,7 @@ struct api_entry {
 	const struct wire_api *wire;
 	struct metric *requests, *errors;
 	struct histogram *time;
+	struct metric phase_us[API_PHASE_COUNT];
 };
 
 #define API_KEY_MAX 127
@@ -62,6 +72,8 @@ struct api_call {
 	/* Parking */
 	_Atomic int32_t references;
 	_Atomic bool woken;
+	int64_t parked_us;                   /* since when it is parked */
+	int64_t elapsed_us[API_PHASE_COUNT]; /* QUEUE and REMOTE so far */
 	bool parked, ended, waits_for_metadata;
 	bool droppable; /* nobody misses the answer when the peer has gone */
 	struct timer timer;

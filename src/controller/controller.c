@@ -123,9 +123,8 @@ on_retry(struct timer *timer, void *arg)
 /* Events of the session */
 
 static void
-on_watch(void *arg, enum zk_watch_type type, const char *path)
+see_to_watch(struct controller *c, enum zk_watch_type type, const char *path)
 {
-	struct controller *c = arg;
 	int st = 0;
 
 	if (strcmp(path, "/controller") == 0) {
@@ -138,6 +137,17 @@ on_watch(void *arg, enum zk_watch_type type, const char *path)
 		return;
 	}
 	c->settings.on_watch(c->settings.arg, c->zk, type, path);
+}
+
+static void
+on_watch(void *arg, enum zk_watch_type type, const char *path)
+{
+	struct controller *c = arg;
+
+	c->event_began_us = env_monotonic_us(c->settings.env);
+	controller_state_set_time(c->state, env_now_ms(c->settings.env));
+	see_to_watch(c, type, path);
+	c->event_began_us = 0;
 }
 
 static void
@@ -249,6 +259,17 @@ controller_zk_events(struct controller *c)
 	return (struct zk_events){on_watch, on_session, c};
 }
 
+static void
+find_metrics(struct controller_metrics *m)
+{
+	m->offline_partitions = metrics_get(METRIC_OFFLINE_PARTITIONS, "");
+	m->preferred_imbalance = metrics_get(METRIC_PREFERRED_IMBALANCE, "");
+	m->topics_to_delete = metrics_get(METRIC_TOPICS_TO_DELETE, "");
+	m->elections = metrics_get(METRIC_LEADER_ELECTIONS, "");
+	m->unclean_elections = metrics_get(METRIC_UNCLEAN_ELECTIONS, "");
+	m->election_time = metrics_histogram(METRIC_LEADER_ELECTION_SECONDS, "");
+}
+
 int
 controller_open(const struct controller_settings *settings, struct controller **ret_controller)
 {
@@ -258,6 +279,7 @@ controller_open(const struct controller_settings *settings, struct controller **
 	if (c == NULL)
 		return -ENOMEM;
 	c->settings = *settings;
+	find_metrics(&c->metrics);
 	lock_init(&c->submit_lock, LOCK_SUBMIT);
 	timers_init(&c->timers);
 	timer_init(&c->retry, on_retry, c);

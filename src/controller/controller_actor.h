@@ -10,14 +10,23 @@
 
 #include "base/lock.h"
 #include "base/map.h"
+#include "base/metrics.h"
 #include "base/timers.h"
 #include "controller/controller.h"
 #include "controller/controller_channel.h"
 #include "controller/controller_state.h"
 #include "zk/znode_admin.h"
 
+/* The gauges are those of the active controller, 0 on all other brokers. */
+struct controller_metrics {
+	struct metric *offline_partitions, *preferred_imbalance, *topics_to_delete;
+	struct metric *elections, *unclean_elections;
+	struct histogram *election_time;
+};
+
 struct controller {
 	struct controller_settings settings;
+	struct controller_metrics metrics;
 	struct mailbox *mailbox;
 	struct timers timers;
 	pthread_t thread;
@@ -40,7 +49,9 @@ struct controller {
 	bool unclean;         /* the setting, as last looked at */
 	/* What /admin/reassign_partitions says. */
 	struct requested_partitions requested;
-	bool requested_changed; /* and the znode does not say so yet */
+	bool requested_changed;               /* and the znode does not say so yet */
+	int64_t event_began_us;               /* the watch that is being seen to fired; 0: none */
+	int64_t elections, unclean_elections; /* counted so far */
 };
 
 /* One broker that requests go to. */

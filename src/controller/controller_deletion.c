@@ -118,6 +118,8 @@ controller_state_delete(struct controller_state *cs, const char *topic, struct e
 	if (t->queued_for_deletion)
 		return;
 	t->queued_for_deletion = true;
+	cs->counts.topics_to_delete++;
+	model_count_topic(cs, t);
 	model_resume_deletion(cs, t, fx);
 }
 

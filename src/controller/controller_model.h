@@ -66,6 +66,9 @@ struct model_partition {
 	bool writing;    /* which is under way */
 	struct ids next_replicas, next_adding, next_removing;
 	struct ids dropped; /* replicas that go, once they are out of the ISR that is written */
+	/* How it was counted last, and since when it has had no leader that lives. */
+	bool counted, counted_offline, counted_imbalance;
+	int64_t offline_since_ms;
 	size_t slots[LIST_COUNT]; /* 1-based place in each list, 0: in none */
 };
 
@@ -88,6 +91,8 @@ struct controller_state {
 	struct map topic_ids;  /* id -> the same */
 	bool announce_brokers; /* to all, at the next flush */
 	struct partition_list lists[LIST_COUNT];
+	int64_t now_ms;                  /* of the present event */
+	struct controller_counts counts; /* see controller_tally.c */
 };
 
 bool ids_have(const struct ids *ids, int32_t id);
@@ -136,6 +141,13 @@ void model_reassign_step(struct controller_state *cs, struct model_partition *p,
 void model_reassign_written(struct controller_state *cs, struct model_partition *p);
 /* Assignments that are to be written: those of reassignments that begin, or that have ended. */
 void model_write_assignments(struct controller_state *cs, bool begin, struct effects *fx);
+
+/* Something of what is counted may have changed; or the partition, or topic, goes. */
+void model_count(struct controller_state *cs, struct model_partition *p);
+void model_count_topic(struct controller_state *cs, struct model_topic *t);
+void model_uncount(struct controller_state *cs, struct model_partition *p);
+/* A state with a leader is about to take the place of the one before. */
+void model_count_election(struct controller_state *cs, const struct model_partition *p);
 
 /* Brokers came or went, or a partition is new: goes on with the deletions that this allows. */
 void model_resume_deletions(struct controller_state *cs, struct effects *fx);

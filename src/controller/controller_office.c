@@ -141,7 +141,8 @@ reread_state(struct controller *c, const char *topic, int32_t partition)
 	controller_state_put_leadership(
 	    c->state, topic, partition,
 	    &(struct controller_leadership){ps.leader, ps.leader_epoch, ps.controller_epoch, ps.isr,
-					    ps.isr_count, ps.recovering, ps.partition_epoch});
+					    ps.isr_count, ps.recovering, ps.partition_epoch, NULL,
+					    stat.mtime_ms});
 	if (ps.controller_epoch > c->epoch)
 		st = -ESTALE;
 	partition_state_fini(&ps);
@@ -288,6 +289,7 @@ on_answer(void *arg, int32_t broker_id, int16_t api_key, int16_t api_version, st
 	(void)api_version;
 	if (!atomic_load(&c->active))
 		return;
+	controller_state_set_time(c->state, env_now_ms(c->settings.env));
 	effects_init(&fx);
 	arena_init(&arena, ((size_t)16 << 20) + body.len * 64);
 	wire_in_init(&in, body, &arena);
@@ -447,13 +449,37 @@ carry_out_round(struct controller *c, struct effects *now, struct effects *next)
 	return st != 0 ? st : carry_out_rest(c, now);
 }
 
+/* What an event has changed of what is counted, and how long its elections took. */
+static void
+measure(struct controller *c, int64_t began_us)
+{
+	const struct controller_metrics *m = &c->metrics;
+	struct controller_counts n;
+	int64_t elections;
+
+	controller_state_count(c->state, &n);
+	elections = (int64_t)n.elections - c->elections;
+	metric_set(m->offline_partitions, (int64_t)n.offline_partitions);
+	metric_set(m->preferred_imbalance, (int64_t)n.preferred_imbalance);
+	metric_set(m->topics_to_delete, (int64_t)n.topics_to_delete);
+	metric_add(m->elections, elections);
+	metric_add(m->unclean_elections, (int64_t)n.unclean_elections - c->unclean_elections);
+	c->elections = (int64_t)n.elections;
+	c->unclean_elections = (int64_t)n.unclean_elections;
+	if (elections > 0)
+		histogram_observe(m->election_time, env_monotonic_us(c->settings.env) - began_us);
+}
+
 /* Round by round, until nothing follows any more and the brokers have been told. */
 int
 office_carry_out(struct controller *c, struct effects *fx)
 {
 	struct effects now = *fx, next;
+	int64_t began_us =
+	    c->event_began_us != 0 ? c->event_began_us : env_monotonic_us(c->settings.env);
 	int st = 0;
 
+	controller_state_set_time(c->state, env_now_ms(c->settings.env));
 	if (now.first == NULL)
 		now.last = &now.first;
 	effects_init(fx); /* `now` has taken them over */
@@ -468,6 +494,7 @@ office_carry_out(struct controller *c, struct effects *fx)
 			break;
 	}
 	effects_fini(&now);
+	measure(c, began_us);
 	return st != 0 ? st : office_write_requested(c);
 }
 
@@ -704,6 +731,7 @@ office_begin(struct controller *c)
 	int st;
 
 	controller_state_reset(c->state, c->epoch);
+	controller_state_set_time(c->state, env_now_ms(c->settings.env));
 	c->unclean = conf_store_get(c->settings.conf)->unclean_leader_election_enable;
 	effects_init(&fx);
 	st = read_everything(c, &fx);
@@ -740,6 +768,9 @@ office_end(struct controller *c)
 	requested_partitions_fini(&c->requested);
 	c->requested_changed = false;
 	controller_state_reset(c->state, 0);
+	metric_set(c->metrics.offline_partitions, 0);
+	metric_set(c->metrics.preferred_imbalance, 0);
+	metric_set(c->metrics.topics_to_delete, 0);
 }
 
 bool

@@ -110,6 +110,7 @@ finish(struct controller_state *cs, struct model_partition *p)
 	ids_fini(&p->removing);
 	p->reassigning = p->must_bump = p->finishing = false;
 	p->end = true;
+	model_count(cs, p);
 	model_list_add(cs, LIST_MOVING, p);
 }
 
@@ -205,6 +206,7 @@ take_next(struct controller_state *cs, struct model_partition *p, struct effects
 	ids_set(&p->adding, p->next_adding.items, p->next_adding.count);
 	ids_set(&p->removing, p->next_removing.items, p->next_removing.count);
 	p->reassigning = p->must_bump = true;
+	model_count(cs, p);
 	model_decide(cs, p, fx);
 }
 

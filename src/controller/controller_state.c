@@ -203,6 +203,7 @@ partition_free(struct controller_state *cs, struct model_partition *p)
 {
 	for (int kind = 0; kind < LIST_COUNT; kind++)
 		model_list_remove(cs, (enum partition_list_kind)kind, p);
+	model_uncount(cs, p);
 	ids_fini(&p->replicas);
 	ids_fini(&p->adding);
 	ids_fini(&p->removing);
@@ -228,6 +229,7 @@ topic_free(struct controller_state *cs, struct model_topic *t)
 			partition_free(cs, t->partitions[i]);
 	if (map_get(&cs->topic_ids, &t->id, sizeof(t->id)) == t)
 		map_remove(&cs->topic_ids, &t->id, sizeof(t->id));
+	cs->counts.topics_to_delete -= t->queued_for_deletion;
 	free(t->partitions);
 	free(t->name);
 	free(t);
@@ -545,6 +547,12 @@ controller_state_new(int32_t broker_id, const char *inter_broker_listener,
 }
 
 void
+controller_state_set_time(struct controller_state *cs, int64_t now_ms)
+{
+	cs->now_ms = now_ms;
+}
+
+void
 controller_state_set_broker_id(struct controller_state *cs, int32_t broker_id)
 {
 	cs->broker_id = broker_id;
@@ -604,6 +612,13 @@ forget_offline_dirs(struct controller_state *cs, struct model_partition *p, stru
 	}
 }
 
+static void
+count_again(struct controller_state *cs, struct model_partition *p, struct effects *fx)
+{
+	(void)fx;
+	model_count(cs, p);
+}
+
 static bool
 endpoints_equal(const struct model_broker *a, const struct model_broker *b)
 {
@@ -647,6 +662,7 @@ controller_state_brokers(struct controller_state *cs, const struct controller_br
 		return;
 	cs->announce_brokers = true;
 	model_each_partition(cs, forget_offline_dirs, fx);
+	model_each_partition(cs, count_again, fx);
 	model_each_partition(cs, model_decide, fx);
 	model_resume_deletions(cs, fx);
 	for (size_t i = 0; i < count; i++)
@@ -711,6 +727,7 @@ controller_state_topic(struct controller_state *cs, const char *topic, const str
 		ids_set(&p->adding, a->adding, a->adding_count);
 		ids_set(&p->removing, a->removing, a->removing_count);
 		p->reassigning = p->must_bump = a->adding_count > 0 || a->removing_count > 0;
+		model_count(cs, p);
 		if (fx != NULL)
 			model_decide(cs, p, fx);
 	}
@@ -774,6 +791,9 @@ controller_state_put_leadership(struct controller_state *cs, const char *topic, 
 	p->partition_epoch = l->partition_epoch;
 	p->recovering = l->recovering;
 	ids_set(&p->isr, l->isr, l->isr_count);
+	model_count(cs, p);
+	if (p->counted_offline && p->leader < 0 && l->changed_ms > 0)
+		p->offline_since_ms = l->changed_ms;
 }
 
 static void
@@ -808,6 +828,7 @@ controller_state_written(struct controller_state *cs, const char *topic, int32_t
 		p->finishing = false;
 		return;
 	}
+	model_count_election(cs, p);
 	p->created = !p->has_leadership;
 	p->has_leadership = true;
 	p->leader = p->proposed_leader;
@@ -816,6 +837,7 @@ controller_state_written(struct controller_state *cs, const char *topic, int32_t
 	p->partition_epoch = partition_epoch;
 	p->recovering = p->proposed_recovering;
 	ids_set(&p->isr, p->proposed_isr.items, p->proposed_isr.count);
+	model_count(cs, p);
 	if (p->proposed_by_leader)
 		model_announce_metadata(cs, p);
 	else
@@ -849,6 +871,7 @@ controller_state_replica_offline(struct controller_state *cs, const struct uuid 
 		ids_add(&p->offline_dirs, broker_id);
 	else
 		ids_remove(&p->offline_dirs, broker_id);
+	model_count(cs, p);
 	model_decide(cs, p, fx);
 }
 
@@ -874,29 +897,4 @@ controller_state_is_queued_for_deletion(const struct controller_state *cs, const
 	const struct model_topic *t = model_topic(cs, topic);
 
 	return t != NULL && t->queued_for_deletion;
-}
-
-void
-controller_state_count(const struct controller_state *cs, struct controller_counts *ret_counts)
-{
-	struct controller_counts n = {.topics = cs->topics.count, .brokers = cs->broker_count};
-	struct map_iter iter = {0};
-	const struct model_topic *t;
-
-	while ((t = map_next(&cs->topics, &iter)) != NULL) {
-		n.topics_to_delete += t->queued_for_deletion;
-		for (int32_t i = 0; i < t->partition_count; i++) {
-			const struct model_partition *p = t->partitions[i];
-
-			if (p == NULL)
-				continue;
-			n.partitions++;
-			n.offline_partitions +=
-			    !t->queued_for_deletion &&
-			    (p->leader < 0 || !model_replica_is_online(cs, p, p->leader));
-			n.preferred_imbalance += p->replicas.count > 0 && p->leader >= 0 &&
-						 p->leader != p->replicas.items[0];
-		}
-	}
-	*ret_counts = n;
 }

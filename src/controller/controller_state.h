@@ -2,7 +2,8 @@
  * controller_state.h - what the active controller knows, and what it decides.
  *
  * Events and facts go in; effects come out, in the order in which they must be carried out. No
- * socket, file, ensemble or clock can be reached from here, so that the same code runs in a test.
+ * socket, file, ensemble or clock can be reached from here, so that the same code runs in a test:
+ * controller_state_set_time() tells the time of the events that follow it.
  *
  * Each event makes at most one new state for a partition, by one rule (see model_decide() in the .c
  * file), whatever happened: brokers came or went, a topic or partition is new. The actor writes
@@ -52,6 +53,7 @@ struct controller_leadership {
 	int32_t partition_epoch;
 	/* Of what a leader wants: its members' broker epochs, -1 where not known; or NULL. */
 	const int64_t *isr_epochs;
+	int64_t changed_ms; /* of a fact: when the znode was written last, by the wall clock */
 };
 
 enum effect_kind {
@@ -101,6 +103,9 @@ MUST_CHECK int controller_state_new(int32_t broker_id, const char *inter_broker_
 				    struct controller_state **ret_state);
 void controller_state_set_broker_id(struct controller_state *cs, int32_t broker_id);
 void controller_state_free(struct controller_state *cs);
+
+/* By the wall clock, ms since the epoch. */
+void controller_state_set_time(struct controller_state *cs, int64_t now_ms);
 
 /* ---- failing over: first the facts, then controller_state_take_office() ---- */
 
@@ -233,11 +238,21 @@ bool controller_state_topic_id(const struct controller_state *cs, const char *to
 bool controller_state_knows_topic(const struct controller_state *cs, const char *topic);
 bool controller_state_is_queued_for_deletion(const struct controller_state *cs, const char *topic);
 
+/* ---- counting (controller_tally.c) ---- */
+
 struct controller_counts {
-	size_t topics, partitions, offline_partitions, brokers, topics_to_delete;
-	size_t preferred_imbalance; /* partitions whose leader is not the preferred replica */
+	size_t topics, partitions, brokers, topics_to_delete;
+	size_t offline_partitions;  /* without a leader that lives */
+	size_t preferred_imbalance; /* led by another than the preferred replica */
+	/* Since the state was made: partitions that got another leader, and those whose was not
+	 * in the ISR. */
+	uint64_t elections, unclean_elections;
 };
+/* Costs nothing: kept up to date with every event. */
 void controller_state_count(const struct controller_state *cs,
 			    struct controller_counts *ret_counts);
+/* Counts everything anew: for tests of the above. */
+void controller_state_recount(const struct controller_state *cs,
+			      struct controller_counts *ret_counts);
 
 #endif

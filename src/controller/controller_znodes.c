@@ -391,7 +391,8 @@ read_states(struct controller *c, const char *const *names, size_t count)
 			    c->state, names[t], atoi(numbers.names[i]),
 			    &(struct controller_leadership){
 				ps.leader, ps.leader_epoch, ps.controller_epoch, ps.isr,
-				ps.isr_count, ps.recovering, ps.partition_epoch});
+				ps.isr_count, ps.recovering, ps.partition_epoch, NULL,
+				r.ops[i].stat.mtime_ms});
 			partition_state_fini(&ps);
 		}
 		reads_fini(&r);

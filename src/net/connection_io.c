@@ -58,9 +58,13 @@ request_free(struct connection *conn, struct request *req)
 void
 connection_sent(struct send_queue *q, struct send_item *item, bool sent)
 {
-	(void)sent;
-	request_free(CONTAINER_OF(q, struct connection, out),
-		     CONTAINER_OF(item, struct request, item));
+	struct connection *conn = CONTAINER_OF(q, struct connection, out);
+	struct request *req = CONTAINER_OF(item, struct request, item);
+
+	if (sent && req->pub.sending_us != NULL)
+		metric_add(req->pub.sending_us,
+			   env_monotonic_us(reactor_env(reactor_of(conn))) - req->pub.answered_us);
+	request_free(conn, req);
 }
 
 /* ---- requests end ---- */

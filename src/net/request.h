@@ -17,6 +17,7 @@
 #include "net/reply.h"
 
 struct connection;
+struct metric;
 
 struct net_request {
 	struct connection *conn; /* valid until the request ends */
@@ -24,6 +25,12 @@ struct net_request {
 	size_t len;
 	int64_t received_us; /* env_monotonic_us() when the last byte had come */
 	void *user;          /* the handler's; NULL at first */
+	/*
+	 * May be set before the answer: when the last byte of that has been given to the kernel,
+	 * the microseconds since answered_us are added to sending_us.
+	 */
+	struct metric *sending_us;
+	int64_t answered_us;
 };
 
 /* Connects what is above net; the same struct may serve several listeners. */

@@ -86,6 +86,13 @@ followed_set_state(struct followed *f, enum follow_state state)
 }
 
 void
+followed_set_lag(struct followed *f, int64_t lag)
+{
+	f->lag = lag;
+	atomic_store_explicit(&f->p->follower_lag, lag, memory_order_relaxed);
+}
+
+void
 followed_go_on(struct followed *f, int64_t offset, int32_t epoch)
 {
 	f->offset = offset;
@@ -308,7 +315,8 @@ follow(struct fetcher *ft, struct partition *p, int32_t leader, int32_t leader_e
 	f->p = partition_get(p);
 	f->leader_epoch = leader_epoch;
 	f->state = FOLLOW_FAILED;
-	f->log_start_offset = f->lag = -1;
+	f->log_start_offset = -1;
+	followed_set_lag(f, -1);
 	timer_init(&f->retry, on_retry, f);
 	f->key.topic_id = partition_topic_id(p);
 	f->key.partition = partition_number(p);

@@ -93,6 +93,8 @@ void followed_go_on(struct followed *f, int64_t offset, int32_t epoch);
  * elected may hear of it later than its followers.
  */
 void followed_back_off(struct followed *f);
+/* For who asks the partition, too. */
+void followed_set_lag(struct followed *f, int64_t lag);
 /* Tried again after so long. */
 void followed_wait(struct followed *f, int64_t wait_ms);
 void followed_clean(struct followed *f); /* the session knows it */

@@ -68,7 +68,7 @@ take_records(struct followed *f, const struct fetch_response_partition_data *d)
 	}
 	partition_took_from_leader(f->p, (int64_t)records.len);
 	f->refusals = 0;
-	f->lag = d->high_watermark > offset ? d->high_watermark - offset : 0;
+	followed_set_lag(f, d->high_watermark > offset ? d->high_watermark - offset : 0);
 	if (f->complained && records.len > 0) {
 		f->complained = false;
 		diag_info(DIAG_REPLICA, "appends what the leader sends again", "partition=%s-%d",
@@ -92,7 +92,7 @@ take_divergence(struct followed *f, const struct fetch_response_partition_data *
 		failed_locally(f, st);
 	else
 		followed_go_on(f, offset, epoch);
-	f->lag = -1;
+	followed_set_lag(f, -1);
 }
 
 static void

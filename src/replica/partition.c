@@ -25,6 +25,7 @@ partition_new(const struct partition_context *context, const char *topic, int32_
 	p->context = context;
 	p->leader = -1;
 	p->leader_epoch = p->partition_epoch = p->controller_epoch = -1;
+	atomic_init(&p->follower_lag, -1);
 	p->epoch_start_offset = -1;
 	p->min_insync_replicas = 1;
 	lock_init(&p->lock, LOCK_PARTITION);
@@ -118,6 +119,12 @@ partition_look(struct partition *p, struct partition_view *ret_view)
 	    .isr_count = partition_leads(p) ? isr_size(&p->isr) : 0,
 	    .replica_count = p->replica_count,
 	    .isr_suffices = partition_leads(p) && partition_isr_suffices(p),
+	    .isr_just_suffices =
+		partition_leads(p) && isr_size(&p->isr) == partition_effective_min_isr(p),
+	    .is_offline = p->offline,
+	    .follower_lag = p->leader < 0 || p->leader == p->context->broker_id
+				? -1
+				: atomic_load_explicit(&p->follower_lag, memory_order_relaxed),
 	    .epoch_start_offset = p->epoch_start_offset,
 	    .high_watermark_is_current =
 		partition_leads(p) && log_high_watermark(p->log) >= p->epoch_start_offset,

@@ -42,7 +42,11 @@ struct partition_view {
 	int32_t leader_epoch;
 	int32_t isr_count;
 	int32_t replica_count;
-	bool isr_suffices;              /* for min.insync.replicas */
+	bool isr_suffices;      /* for min.insync.replicas */
+	bool isr_just_suffices; /* losing one more it would not */
+	bool is_offline;        /* its log directory failed */
+	int64_t follower_lag;   /* records below the leader's high watermark; -1: we lead, or none
+				   was fetched yet */
 	int64_t epoch_start_offset;     /* of this leadership; -1 when we do not lead */
 	bool high_watermark_is_current; /* it has reached epoch_start_offset */
 };

@@ -40,6 +40,7 @@ struct partition {
 	int32_t number;
 	const struct partition_context *context;
 	_Atomic bool throttled_as_leader, throttled_as_follower; /* on this broker, by its topic */
+	_Atomic int64_t follower_lag; /* at the last answer of our leader; -1: none yet */
 
 	struct lock lock;
 	pthread_cond_t appends_over;

@@ -9,6 +9,7 @@
 #include "replica/alter_partition.h"
 #include "replica/fetcher.h"
 #include "replica/partition_state.h"
+#include "replica/replica_metrics.h"
 #include "wire/generated/leader_and_isr.h"
 #include "wire/generated/stop_replica.h"
 #include "wire/generated/update_metadata.h"
@@ -722,64 +723,6 @@ replica_manager_start(struct replica_manager *rm, struct ssl_ctx_st *tls, bool v
 	return st;
 }
 
-/* ---- metrics ---- */
-
-struct health {
-	int64_t led, under_replicated, under_min_isr;
-};
-
-static void
-add_health(void *arg, struct partition *p)
-{
-	struct health *health = arg;
-	struct partition_view view;
-
-	partition_look(p, &view);
-	if (!view.is_leader)
-		return;
-	health->led++;
-	health->under_replicated += view.isr_count < view.replica_count;
-	health->under_min_isr += !view.isr_suffices;
-}
-
-static void
-collect_led(struct metrics_scrape *scrape, void *arg)
-{
-	struct health health = {0};
-
-	replica_manager_each(arg, add_health, &health);
-	metrics_sample(scrape, "", (double)health.led);
-}
-
-static void
-collect_under_replicated(struct metrics_scrape *scrape, void *arg)
-{
-	struct health health = {0};
-
-	replica_manager_each(arg, add_health, &health);
-	metrics_sample(scrape, "", (double)health.under_replicated);
-}
-
-static void
-collect_under_min_isr(struct metrics_scrape *scrape, void *arg)
-{
-	struct health health = {0};
-
-	replica_manager_each(arg, add_health, &health);
-	metrics_sample(scrape, "", (double)health.under_min_isr);
-}
-
-static void
-add_metrics(struct replica_manager *rm)
-{
-	/* There from the start, so that a rise is seen. */
-	metric_add(metrics_get(METRIC_ISR_SHRINKS, ""), 0);
-	metric_add(metrics_get(METRIC_ISR_EXPANDS, ""), 0);
-	metrics_add_collector(METRIC_LEADERS, collect_led, rm);
-	metrics_add_collector(METRIC_UNDER_REPLICATED, collect_under_replicated, rm);
-	metrics_add_collector(METRIC_UNDER_MIN_ISR, collect_under_min_isr, rm);
-}
-
 static int
 open_throttles(struct replica_manager *rm)
 {
@@ -829,7 +772,7 @@ replica_manager_open(const struct replica_manager_settings *settings,
 		replica_manager_close(rm);
 		return st;
 	}
-	add_metrics(rm);
+	replica_metrics_add(rm);
 	*ret_manager = rm;
 	return 0;
 }

@@ -38,7 +38,11 @@ static int
 teardown(void **state)
 {
 	struct world *w = *state;
+	struct controller_counts kept, anew;
 
+	controller_state_count(w->cs, &kept);
+	controller_state_recount(w->cs, &anew);
+	assert_memory_equal(&kept, &anew, sizeof(kept));
 	effects_fini(&w->fx);
 	controller_state_free(w->cs);
 	free(w);

@@ -1,0 +1,94 @@
+/*
+ * What operators count: partitions without a leader, led by another than they prefer, elections.
+ * Each partition remembers how it was counted, so that an event corrects only what it changes.
+ */
+#include "controller/controller_model.h"
+
+/* Without a leader that lives, though somebody may want it. */
+static bool
+is_offline(const struct controller_state *cs, const struct model_partition *p)
+{
+	return !p->topic->queued_for_deletion &&
+	       (p->leader < 0 || !model_replica_is_online(cs, p, p->leader));
+}
+
+static bool
+is_imbalanced(const struct model_partition *p)
+{
+	return p->replicas.count > 0 && p->leader >= 0 && p->leader != p->replicas.items[0];
+}
+
+void
+model_count(struct controller_state *cs, struct model_partition *p)
+{
+	struct controller_counts *n = &cs->counts;
+	bool offline = is_offline(cs, p), imbalanced = is_imbalanced(p);
+
+	if (offline && !p->counted_offline)
+		p->offline_since_ms = cs->now_ms;
+	n->partitions += !p->counted;
+	n->offline_partitions += (size_t)offline - (size_t)p->counted_offline;
+	n->preferred_imbalance += (size_t)imbalanced - (size_t)p->counted_imbalance;
+	p->counted = true;
+	p->counted_offline = offline;
+	p->counted_imbalance = imbalanced;
+}
+
+void
+model_count_topic(struct controller_state *cs, struct model_topic *t)
+{
+	for (int32_t i = 0; i < t->partition_count; i++)
+		if (t->partitions[i] != NULL)
+			model_count(cs, t->partitions[i]);
+}
+
+void
+model_uncount(struct controller_state *cs, struct model_partition *p)
+{
+	cs->counts.partitions -= p->counted;
+	cs->counts.offline_partitions -= p->counted_offline;
+	cs->counts.preferred_imbalance -= p->counted_imbalance;
+	p->counted = p->counted_offline = p->counted_imbalance = false;
+}
+
+void
+model_count_election(struct controller_state *cs, const struct model_partition *p)
+{
+	if (!p->has_leadership || p->proposed_leader < 0 || p->proposed_leader == p->leader)
+		return;
+	cs->counts.elections++;
+	cs->counts.unclean_elections += !ids_have(&p->isr, p->proposed_leader);
+}
+
+void
+controller_state_count(const struct controller_state *cs, struct controller_counts *ret_counts)
+{
+	*ret_counts = cs->counts;
+	ret_counts->topics = cs->topics.count;
+	ret_counts->brokers = cs->broker_count;
+}
+
+void
+controller_state_recount(const struct controller_state *cs, struct controller_counts *ret_counts)
+{
+	struct controller_counts n = {.topics = cs->topics.count,
+				      .brokers = cs->broker_count,
+				      .elections = cs->counts.elections,
+				      .unclean_elections = cs->counts.unclean_elections};
+	struct map_iter iter = {0};
+	const struct model_topic *t;
+
+	while ((t = map_next(&cs->topics, &iter)) != NULL) {
+		n.topics_to_delete += t->queued_for_deletion;
+		for (int32_t i = 0; i < t->partition_count; i++) {
+			const struct model_partition *p = t->partitions[i];
+
+			if (p == NULL)
+				continue;
+			n.partitions++;
+			n.offline_partitions += is_offline(cs, p);
+			n.preferred_imbalance += is_imbalanced(p);
+		}
+	}
+	*ret_counts = n;
+}

@@ -158,6 +158,24 @@ arm_timeout(void *arg)
 	write_put(w);
 }
 
+/* The log is gone when the broker was made a follower or the disk failed since the append. */
+static void
+begin_flush(struct offsets_write *w)
+{
+	struct log *log;
+	int st = partition_log(w->partition, PARTITION_NO_EPOCH, false, NULL, &log);
+
+	if (st != 0) {
+		atomic_store(&w->flush_status, st);
+		post_write(w);
+		return;
+	}
+	atomic_store(&w->flush_pending, true);
+	atomic_fetch_add(&w->references, 1);
+	log_flush_async(log, w->end_offset, on_flushed, w);
+	log_put(log);
+}
+
 /* Keeps the write until the log acknowledges it. */
 static void
 begin_wait(struct group_shard *shard, const struct offsets_write *from, struct partition *p,
@@ -165,7 +183,6 @@ begin_wait(struct group_shard *shard, const struct offsets_write *from, struct p
 	   bool acks_pending)
 {
 	struct offsets_write *w = must_calloc(1, sizeof(*w));
-	struct log *log;
 
 	*w = *from;
 	w->group_id = must_copy_text(str_of(from->group_id));
@@ -183,12 +200,8 @@ begin_wait(struct group_shard *shard, const struct offsets_write *from, struct p
 		w->next->prev = &w->next;
 	shard->writes = w;
 	reactor_post(shard->gc->settings.reactor, arm_timeout, w);
-	if (result->flush_due && partition_log(p, PARTITION_NO_EPOCH, false, NULL, &log) == 0) {
-		atomic_store(&w->flush_pending, true);
-		atomic_fetch_add(&w->references, 1);
-		log_flush_async(log, w->end_offset, on_flushed, w);
-		log_put(log);
-	}
+	if (result->flush_due)
+		begin_flush(w);
 	if (acks_pending) {
 		w->waiter = (struct partition_waiter){
 		    .kind = PARTITION_WAIT_ACKS, .offset = w->end_offset, .wake = on_acks};

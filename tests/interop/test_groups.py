@@ -109,6 +109,8 @@ def test_kafkas_command_deletes_offsets_and_groups(broker):
 # ---- what others read of ours ----
 
 BURROW = """
+[general]
+pidfile="{path}/burrow.pid"
 [logging]
 filename="{path}/burrow.log"
 level="debug"

@@ -100,7 +100,7 @@ void api_out_of_memory(struct api_call *call);
  * have passed. The call stays parked until it is answered; resume may be changed by parking again.
  */
 void api_park(struct api_call *call, int64_t timeout_ms, api_resume_fn *resume);
-/* Any thread, with any lock of rank up to LOCK_PARTITION held. */
+/* Any thread, with any lock of rank up to LOCK_SESSION_NEWS held. */
 void api_wake(struct api_call *call);
 /* Keeps the call's memory past its end, for one who will still wake it or write into its state. */
 void api_hold(struct api_call *call);

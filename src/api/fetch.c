@@ -1,7 +1,7 @@
 /*
  * Fetch. All partitions are read under one budget of bytes, in the order of the request or of its
- * session. When what there is does not satisfy the client it waits in each partition, and
- * whoever makes more readable wakes it; then everything is read again from scratch.
+ * session. When what there is does not satisfy the client it waits, in its session or in each
+ * partition, and whoever makes more readable wakes it; then everything is read again from scratch.
  *
  * Bytes go from the page cache to the socket. What is not there is first read by a worker, so that
  * a consumer of old data does not stop the reactor: `warmed` says that this has been done.
@@ -27,7 +27,7 @@
 /* One target under way. */
 struct fetching {
 	struct partition_waiter waiter;
-	struct api_call *call;
+	struct fetch_state *state;
 	struct partition *partition; /* counted; NULL when it was not found */
 	struct log *log;             /* counted; of the last look, NULL when it failed */
 	struct log_offsets offsets;  /* at the last look */
@@ -40,6 +40,9 @@ struct fetch_state {
 	const struct fetch_request *req;
 	struct fetch_context context;
 	struct fetching *fetching; /* one for each target */
+	size_t fetching_capacity;
+	struct fetch_sleeper sleeper;
+	struct api_call *call;
 	int32_t replica_id;
 	int64_t replica_epoch; /* -1: not told */
 	enum log_isolation isolation;
@@ -73,7 +76,7 @@ finish(struct api_call *call)
 {
 	struct fetch_state *state = call->state;
 
-	for (size_t i = 0; state->fetching != NULL && i < state->context.target_count; i++) {
+	for (size_t i = 0; i < state->fetching_capacity; i++) {
 		struct fetching *f = &state->fetching[i];
 
 		partition_wait_end(&f->waiter);
@@ -83,6 +86,7 @@ finish(struct api_call *call)
 		if (f->data.records.file == NULL)
 			release_records(f);
 	}
+	fetch_session_leave(&state->context);
 }
 
 /* Topic ids become names; an id that nobody knows leaves the name null. */
@@ -185,6 +189,14 @@ take_records(struct api_call *call, const struct fetch_state *state, struct log 
 	return st;
 }
 
+static int64_t
+readable_end(const struct fetch_state *state, const struct log_offsets *offsets)
+{
+	return state->isolation == LOG_READ_LOG_END     ? offsets->log_end_offset
+	       : state->isolation == LOG_READ_COMMITTED ? offsets->last_stable_offset
+							: offsets->high_watermark;
+}
+
 /*
  * Reads one partition within `left` bytes. -EAGAIN: the bytes are not in the page cache.
  * may_block: on a worker, or after one has warmed the cache.
@@ -196,6 +208,7 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 	bool leader_only = is_follower(state) ||
 			   (state->replica_id != DEBUGGING_REPLICA_ID && api_version(call) < 11);
 	int32_t max_bytes = t->max_bytes < left ? t->max_bytes : (int32_t)left;
+	bool has_all = true;
 	int64_t leader_end;
 	struct log_read read;
 	struct log *log;
@@ -238,7 +251,7 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 	if (st == 0 && is_follower(state) && !t->must_answer)
 		st = partition_follower_fetched(f->partition, state->replica_id,
 						state->replica_epoch, t->fetch_offset,
-						t->log_start_offset, leader_end);
+						t->log_start_offset, leader_end, &has_all);
 	if (st != 0)
 		release_records(f);
 	if (st == 0 && is_follower(state))
@@ -248,6 +261,7 @@ read_partition(struct api_call *call, struct fetch_state *state, struct fetch_ta
 		f->data.last_stable_offset = f->offsets.last_stable_offset;
 		f->data.log_start_offset = f->offsets.log_start_offset;
 	}
+	t->quiet = st == 0 && has_all && t->fetch_offset >= readable_end(state, &f->offsets);
 	return st;
 }
 
@@ -287,7 +301,7 @@ run_target(struct api_call *call, struct fetch_state *state, size_t index, int64
 	f->data.records.data = (struct slice){(const uint8_t *)"", 0};
 	if (state->isolation != LOG_READ_COMMITTED)
 		f->data.aborted_transactions_count = -1;
-	t->has_records = t->failed = t->must_answer = false;
+	t->has_records = t->failed = t->must_answer = t->quiet = false;
 	if (state->context.uses_topic_ids && t->topic.len == 0)
 		resolve_topic(call, t);
 	if (t->topic.data == NULL)
@@ -295,8 +309,10 @@ run_target(struct api_call *call, struct fetch_state *state, size_t index, int64
 	if (st == 0 && f->partition == NULL)
 		st = replica_manager_get(call->api->settings.replicas, t->topic, t->partition,
 					 &f->partition);
-	if (st == 0)
+	if (st == 0) {
+		fetch_session_watch(&state->context, t, f->partition);
 		st = read_partition(call, state, t, f, left, min_one);
+	}
 	if (st == -EAGAIN)
 		return st;
 	f->data.error_code = kerr_of(error_for_version(api_version(call), st));
@@ -340,7 +356,8 @@ run_pass(struct api_call *call, struct fetch_state *state, bool *ret_now)
 		now = now || context->targets[i].failed || context->targets[i].must_answer;
 	}
 	atomic_store(&state->found_bytes, found);
-	*ret_now = now || context->target_count == 0 || found >= state->min_bytes;
+	*ret_now = now || found >= state->min_bytes ||
+		   (context->target_count == 0 && !context->incremental);
 	return 0;
 }
 
@@ -454,12 +471,38 @@ answer_as_is(struct api_call *call, struct fetch_state *state)
 	answer(call);
 }
 
+/* One fetching for each target. They move only where no waiter stands in a partition. */
+static int
+reserve_fetching(struct api_call *call, struct fetch_state *state)
+{
+	size_t capacity = state->context.target_capacity;
+	struct fetching *grown;
+
+	if (state->fetching != NULL && capacity <= state->fetching_capacity)
+		return 0;
+	grown = arena_calloc(&call->arena, capacity, sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	if (state->fetching_capacity > 0)
+		memcpy(grown, state->fetching, state->fetching_capacity * sizeof(*grown));
+	for (size_t i = state->fetching_capacity; i < capacity; i++)
+		grown[i].data.records.data = (struct slice){(const uint8_t *)"", 0};
+	state->fetching = grown;
+	state->fetching_capacity = capacity;
+	return 0;
+}
+
 static void
 resume(struct api_call *call, bool timed_out)
 {
 	struct fetch_state *state = call->state;
+	int stirred = fetch_session_add_stirred(&state->context, &call->arena);
 
-	if (timed_out && state->found_bytes == 0 && !atomic_load(&state->touched)) {
+	if (stirred < 0 || reserve_fetching(call, state) != 0) {
+		api_out_of_memory(call);
+		return;
+	}
+	if (timed_out && state->found_bytes == 0 && stirred == 0 && !atomic_load(&state->touched)) {
 		answer_as_is(call, state);
 		return;
 	}
@@ -469,15 +512,25 @@ resume(struct api_call *call, bool timed_out)
 }
 
 static void
-on_wake(struct partition_waiter *waiter, int64_t bytes)
+wake(struct fetch_state *state, int64_t bytes)
 {
-	struct fetching *f = CONTAINER_OF(waiter, struct fetching, waiter);
-	struct fetch_state *state = f->call->state;
 	int64_t woken = atomic_fetch_add(&state->woken_bytes, bytes) + bytes;
 
 	atomic_store(&state->touched, true);
 	if (bytes == 0 || atomic_load(&state->found_bytes) + woken >= state->min_bytes)
-		api_wake(f->call);
+		api_wake(state->call);
+}
+
+static void
+on_wake(struct partition_waiter *waiter, int64_t bytes)
+{
+	wake(CONTAINER_OF(waiter, struct fetching, waiter)->state, bytes);
+}
+
+static void
+on_sleeper_wake(struct fetch_sleeper *sleeper, int64_t bytes)
+{
+	wake(CONTAINER_OF(sleeper, struct fetch_state, sleeper), bytes);
 }
 
 /* Something became readable between our look and our waiting. */
@@ -495,24 +548,36 @@ has_moved(const struct fetch_state *state, const struct fetching *f)
 	return log_high_watermark(log) != f->offsets.high_watermark;
 }
 
-static void
-wait(struct api_call *call, struct fetch_state *state)
+/* Returns whether something became readable meanwhile. */
+static bool
+wait_in_partitions(struct fetch_state *state)
 {
 	bool moved = false;
 
 	for (size_t i = 0; i < state->context.target_count; i++) {
 		struct fetching *f = &state->fetching[i];
 
-		release_records(f);
 		if (f->partition == NULL || f->waiter.partition != NULL)
 			continue;
-		f->call = call;
+		f->state = state;
 		f->waiter.kind = state->isolation == LOG_READ_LOG_END ? PARTITION_WAIT_LOG_END
 								      : PARTITION_WAIT_DATA;
 		f->waiter.wake = on_wake;
 		partition_wait(f->partition, &f->waiter);
 		moved = moved || has_moved(state, f);
 	}
+	return moved;
+}
+
+static void
+wait(struct api_call *call, struct fetch_state *state)
+{
+	bool moved;
+
+	for (size_t i = 0; i < state->context.target_count; i++)
+		release_records(&state->fetching[i]);
+	moved = state->context.incremental ? fetch_session_sleep(&state->context, &state->sleeper)
+					   : wait_in_partitions(state);
 	call->droppable = true;
 	api_park(call, state->deadline_ms - reactor_now_ms(call->reactor), resume);
 	/* What came during the pass was added up without what the pass found. */
@@ -628,21 +693,20 @@ api_fetch(struct api_call *call, void *request)
 	state->min_bytes = req->min_bytes < state->max_bytes ? req->min_bytes : state->max_bytes;
 	state->deadline_ms =
 	    req->max_wait_ms <= 0 ? 0 : reactor_now_ms(call->reactor) + req->max_wait_ms;
-	st = fetch_session_begin(call->api->sessions, req, api_version(call), is_follower(state),
+	state->call = call;
+	state->sleeper.wake = on_sleeper_wake;
+	st = fetch_session_begin(call->api->sessions, req, api_version(call),
+				 is_follower(state) ? state->replica_id : CONSUMER_REPLICA_ID,
 				 &call->arena, &state->context);
 	if (st != 0) {
 		answer_error(call, st);
 		return;
 	}
-	state->fetching =
-	    arena_calloc(&call->arena, state->context.target_count, sizeof(*state->fetching));
-	if (state->fetching == NULL) {
+	call->state = state;
+	call->finish = finish;
+	if (reserve_fetching(call, state) != 0) {
 		api_out_of_memory(call);
 		return;
 	}
-	call->state = state;
-	call->finish = finish;
-	for (size_t i = 0; i < state->context.target_count; i++)
-		state->fetching[i].data.records.data = (struct slice){(const uint8_t *)"", 0};
 	fetch(call);
 }

@@ -112,6 +112,19 @@ isr_fetched(struct isr *isr, int32_t broker_id, int64_t broker_epoch, int64_t of
 	return true;
 }
 
+void
+isr_had_all(struct isr *isr, int32_t broker_id, int64_t at_ms)
+{
+	struct isr_follower *f = find(isr, broker_id);
+
+	if (f == NULL)
+		return;
+	if (at_ms > f->last_caught_up_ms)
+		f->last_caught_up_ms = at_ms;
+	if (at_ms > f->last_fetch_ms)
+		f->last_fetch_ms = at_ms;
+}
+
 /* ---- looking ---- */
 
 /* Whom the controller may have committed by now: an expansion counts, a shrink does not yet. */

@@ -62,6 +62,12 @@ void isr_resign(struct isr *isr);
 bool isr_fetched(struct isr *isr, int32_t broker_id, int64_t broker_epoch, int64_t offset,
 		 int64_t log_start_offset, int64_t leader_end, int64_t now_ms);
 
+/*
+ * A follower had everything until at_ms: its session fetched without looking here, since there was
+ * nothing that it lacked.
+ */
+void isr_had_all(struct isr *isr, int32_t broker_id, int64_t at_ms);
+
 /* Members of the committed ISR, the leader included. */
 int32_t isr_size(const struct isr *isr);
 /* Members that an acknowledgement may count on: of the maximal ISR. */

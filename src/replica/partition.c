@@ -42,6 +42,7 @@ partition_free(struct rcu_head *head)
 	rcu_found(p);
 	for (int kind = 0; kind < PARTITION_WAIT_COUNT; kind++)
 		assert(p->waiters[kind] == NULL);
+	assert(p->watches == NULL);
 	log_put(p->log);
 	pthread_cond_destroy(&p->appends_over);
 	lock_fini(&p->lock);
@@ -179,6 +180,19 @@ partition_wake_all(struct partition *p, enum partition_wait kind, int64_t bytes)
 {
 	for (struct partition_waiter *w = p->waiters[kind]; w != NULL; w = w->next)
 		w->wake(w, bytes);
+	for (struct partition_watch *w = p->watches; w != NULL; w = w->next) {
+		int64_t had_all_ms = w->stir(w, kind, bytes);
+
+		if (had_all_ms >= 0)
+			isr_had_all(&p->isr, w->follower_id, had_all_ms);
+	}
+}
+
+void
+partition_wake_everybody(struct partition *p)
+{
+	for (int kind = 0; kind < PARTITION_WAIT_COUNT; kind++)
+		partition_wake_all(p, (enum partition_wait)kind, 0);
 }
 
 void
@@ -209,6 +223,35 @@ partition_wait_end(struct partition_waiter *waiter)
 		waiter->next->prev = waiter->prev;
 	lock_release(&p->lock);
 	waiter->partition = NULL;
+	partition_put(p);
+}
+
+void
+partition_watch(struct partition *p, struct partition_watch *watch)
+{
+	watch->partition = partition_get(p);
+	lock_acquire(&p->lock);
+	watch->next = p->watches;
+	watch->prev = &p->watches;
+	if (p->watches != NULL)
+		p->watches->prev = &watch->next;
+	p->watches = watch;
+	lock_release(&p->lock);
+}
+
+void
+partition_watch_end(struct partition_watch *watch)
+{
+	struct partition *p = watch->partition;
+
+	if (p == NULL)
+		return;
+	lock_acquire(&p->lock);
+	*watch->prev = watch->next;
+	if (watch->next != NULL)
+		watch->next->prev = watch->prev;
+	lock_release(&p->lock);
+	watch->partition = NULL;
 	partition_put(p);
 }
 
@@ -287,8 +330,12 @@ partition_delete_records(struct partition *p, int64_t offset, int64_t *ret_offse
 		st = K_OFFSET_OUT_OF_RANGE;
 	else
 		st = log_raise_start_offset(log, offset);
-	if (st == 0)
+	if (st == 0) {
 		*ret_offset = offset;
+		lock_acquire(&p->lock);
+		partition_wake_all(p, PARTITION_WAIT_DATA, 0); /* followers are to hear of it */
+		lock_release(&p->lock);
+	}
 	log_put(log);
 	return st;
 }
@@ -336,14 +383,6 @@ wait_for_appends(struct partition *p)
 {
 	while (p->appending > 0)
 		lock_wait(&p->lock, &p->appends_over);
-}
-
-/* Under the lock: everybody looks again at who leads. */
-static void
-wake_everybody(struct partition *p)
-{
-	for (int kind = 0; kind < PARTITION_WAIT_COUNT; kind++)
-		partition_wake_all(p, (enum partition_wait)kind, 0);
 }
 
 /*
@@ -411,7 +450,7 @@ partition_decide(struct partition *p, const struct partition_decision *decision,
 		p->epoch_start_offset = start_offset;
 	p->offline = st != 0;
 	partition_advance_high_watermark(p);
-	wake_everybody(p);
+	partition_wake_everybody(p);
 	lock_release(&p->lock);
 	return st;
 }
@@ -440,7 +479,7 @@ partition_set_log(struct partition *p, struct log *log, int64_t checkpointed_hig
 	}
 	p->log = log_get(log);
 	partition_advance_high_watermark(p);
-	wake_everybody(p);
+	partition_wake_everybody(p);
 	lock_release(&p->lock);
 	return 0;
 }
@@ -458,7 +497,7 @@ partition_stop(struct partition *p, bool deleted)
 		log = p->log;
 		p->log = NULL;
 	}
-	wake_everybody(p);
+	partition_wake_everybody(p);
 	lock_release(&p->lock);
 	log_put(log);
 }
@@ -468,7 +507,7 @@ partition_set_offline(struct partition *p)
 {
 	lock_acquire(&p->lock);
 	p->offline = true;
-	wake_everybody(p);
+	partition_wake_everybody(p);
 	lock_release(&p->lock);
 }
 

@@ -81,10 +81,14 @@ MUST_CHECK int partition_append(struct partition *p, int16_t required_acks,
  * A follower fetches from an offset, after a look at leader_end, our log end offset before it was
  * read. It may join the ISR, and the high watermark may move.
  * K_NOT_LEADER_OR_FOLLOWER; K_UNKNOWN_LEADER_EPOCH: it is no replica of this partition.
+ *
+ * ret_quiet  it is in the ISR and all is acknowledged: a further look from the same offset changes
+ *            nothing before the partition stirs (partition_watch)
  */
 MUST_CHECK int partition_follower_fetched(struct partition *p, int32_t broker_id,
 					  int64_t broker_epoch, int64_t offset,
-					  int64_t log_start_offset, int64_t leader_end);
+					  int64_t log_start_offset, int64_t leader_end,
+					  bool *ret_quiet);
 
 /*
  * Shall a follower's fetch be answered without records for now? It is throttled, not in sync, and
@@ -135,6 +139,26 @@ struct partition_waiter {
 void partition_wait(struct partition *p, struct partition_waiter *waiter);
 /* Ends the wait; no effect when it has ended. After this wake() is not called any more. */
 void partition_wait_end(struct partition_waiter *waiter);
+
+/*
+ * One who is told of all that happens to a partition for as long as he likes: the fetch session
+ * that holds it. Owned by him; in at most one partition.
+ */
+struct partition_watch {
+	struct partition_watch *next, **prev; /* the partition's */
+	struct partition *partition;          /* counted while it lasts */
+	int32_t follower_id;                  /* who is behind it; -1: a consumer */
+	/*
+	 * Under the partition's lock, on any thread: may only note the fact and post. what and
+	 * bytes are those of the waiters that are woken. Returns the time (env_monotonic_ms) until
+	 * which the follower is known to have had everything, or -1.
+	 */
+	int64_t (*stir)(struct partition_watch *watch, enum partition_wait what, int64_t bytes);
+};
+
+/* As partition_wait() and partition_wait_end(). */
+void partition_watch(struct partition *p, struct partition_watch *watch);
+void partition_watch_end(struct partition_watch *watch);
 
 /*
  * Raises the log start offset (DeleteRecords). offset -1 is the high watermark.

@@ -91,10 +91,12 @@ wake_low_watermark_reached(struct partition *p)
 
 int
 partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t broker_epoch,
-			   int64_t offset, int64_t log_start_offset, int64_t leader_end)
+			   int64_t offset, int64_t log_start_offset, int64_t leader_end,
+			   bool *ret_quiet)
 {
 	int st = 0;
 
+	*ret_quiet = false;
 	lock_acquire(&p->lock);
 	if (!partition_leads(p)) {
 		st = K_NOT_LEADER_OR_FOLLOWER;
@@ -107,6 +109,8 @@ partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t broke
 			p->context->on_proposal(p->context->arg, p);
 		partition_advance_high_watermark(p);
 		wake_low_watermark_reached(p);
+		*ret_quiet = isr_has(&p->isr, broker_id) &&
+			     log_high_watermark(p->log) == log_end_offset(p->log);
 	}
 	lock_release(&p->lock);
 	return st;
@@ -217,6 +221,7 @@ commit(struct partition *p, const struct partition_committed *committed)
 		 isr_text(p, after, sizeof(after)), p->partition_epoch);
 	metric_add(metrics_get(shrinks ? METRIC_ISR_SHRINKS : METRIC_ISR_EXPANDS, ""), 1);
 	partition_advance_high_watermark(p);
+	partition_wake_all(p, PARTITION_WAIT_LOG_END, 0); /* who was left out may come back */
 }
 
 /* Under the lock. Returns true when the proposal is to be sent again. */

@@ -59,6 +59,7 @@ struct partition {
 	int32_t appending;         /* appends outside the lock */
 	int64_t unannounced_bytes; /* appended, not yet readable */
 	struct partition_waiter *waiters[PARTITION_WAIT_COUNT];
+	struct partition_watch *watches;
 };
 
 /* What the controller decided, from LeaderAndIsr. Arrays are copied. */
@@ -96,6 +97,8 @@ void partition_set_throttled(struct partition *p, bool leader, bool follower);
 
 bool partition_leads(const struct partition *p);
 void partition_wake_all(struct partition *p, enum partition_wait kind, int64_t bytes);
+/* Everybody looks again at who leads and who is in sync. */
+void partition_wake_everybody(struct partition *p);
 /* min.insync.replicas, or as many as there are. */
 int32_t partition_effective_min_isr(const struct partition *p);
 bool partition_isr_suffices(const struct partition *p);

@@ -157,9 +157,11 @@ def test_acked_records_survive_kill_9_once_and_in_order(standalone):
     for _ in range(3):
         start = len(acked[0]) + len(acked[1])
         while len(acked[0]) + len(acked[1]) < start + 3000:
-            producer.produce("t", value=str(sent), partition=sent % 2, on_delivery=on_delivery)
-            sent += 1
-            producer.poll(0)
+            if len(producer) < 10000:
+                producer.produce("t", value=str(sent), partition=sent % 2,
+                                 on_delivery=on_delivery)
+                sent += 1
+            producer.poll(0 if len(producer) < 10000 else 0.01)
         standalone.kill()
         standalone.start()
     assert producer.flush(120) == 0

@@ -2,8 +2,9 @@
  * A turn of the loop: wait for events (libevent), run their callbacks, run the timers that are
  * due, run the deferred tasks. Only the wait blocks, and it does not while tasks are queued.
  *
- * The heap of base/timers.h is woken by one libevent timer, moved only when an earlier deadline
- * appears; it may fire early, never late.
+ * The heap of base/timers.h is woken by one timerfd, moved only when an earlier deadline appears; it
+ * may fire early, never late. libevent's own timers go by the kernel's coarse clock, and so are late
+ * by several milliseconds.
  *
  * Each event_base belongs to one thread from its first turn on, so libevent needs no locks.
  */
@@ -17,6 +18,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "net/reactor_io.h"
 
@@ -25,7 +28,8 @@ struct reactor {
 	struct mailbox *mailbox;
 	struct event *mail; /* messages wait */
 	struct event *tick; /* the earliest timer is due */
-	int64_t tick_ms;    /* when tick fires, INT64_MAX when it is not armed */
+	int tick_fd;
+	int64_t tick_ms; /* when tick fires, INT64_MAX when it is not armed */
 	struct timers timers;
 	struct reactor_io *io;
 	struct reactor_task tasks; /* head of a ring */
@@ -59,8 +63,11 @@ static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct reactor *r = arg;
+	uint64_t times;
 
-	(void)fd, (void)what;
+	(void)what;
+	if (read(fd, &times, sizeof(times)) < 0 && errno != EAGAIN)
+		abort();
 	r->tick_ms = INT64_MAX;
 }
 
@@ -93,7 +100,8 @@ reactor_open(struct env *env, const char *name, struct reactor **ret_reactor)
 	r->tasks.next = r->tasks.prev = &r->tasks;
 	snprintf(r->name, sizeof(r->name), "%s", name);
 	timers_init(&r->timers);
-	st = mailbox_open(&r->mailbox);
+	r->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	st = r->tick_fd < 0 ? -errno : mailbox_open(&r->mailbox);
 	if (st != 0)
 		goto fail;
 	st = -ENOMEM;
@@ -102,8 +110,9 @@ reactor_open(struct env *env, const char *name, struct reactor **ret_reactor)
 	if (r->base == NULL || r->io == NULL)
 		goto fail;
 	r->mail = event_new(r->base, mailbox_fd(r->mailbox), EV_READ | EV_PERSIST, on_mail, r);
-	r->tick = evtimer_new(r->base, on_tick, r);
-	if (r->mail == NULL || r->tick == NULL || event_add(r->mail, NULL) != 0)
+	r->tick = event_new(r->base, r->tick_fd, EV_READ | EV_PERSIST, on_tick, r);
+	if (r->mail == NULL || r->tick == NULL || event_add(r->mail, NULL) != 0 ||
+	    event_add(r->tick, NULL) != 0)
 		goto fail;
 	*ret_reactor = r;
 	return 0;
@@ -121,6 +130,8 @@ reactor_close(struct reactor *r)
 		event_free(r->mail);
 	if (r->tick != NULL)
 		event_free(r->tick);
+	if (r->tick_fd >= 0)
+		close(r->tick_fd);
 	if (r->base != NULL)
 		event_base_free(r->base);
 	mailbox_close(r->mailbox);
@@ -132,17 +143,19 @@ reactor_close(struct reactor *r)
 static void
 arm_tick(struct reactor *r)
 {
-	int64_t next_ms = timers_next_ms(&r->timers), left_ms;
-	struct timeval tv;
+	int64_t next_ms = timers_next_ms(&r->timers), left_us;
+	struct itimerspec at = {0};
 
-	if (next_ms >= r->tick_ms)
+	if (next_ms >= r->tick_ms || next_ms > INT64_MAX / 1000)
 		return;
-	left_ms = next_ms - reactor_now_ms(r);
-	if (left_ms < 0)
-		left_ms = 0;
-	tv.tv_sec = left_ms / 1000;
-	tv.tv_usec = left_ms % 1000 * 1000;
-	if (event_add(r->tick, &tv) != 0)
+	left_us = next_ms * 1000 - env_monotonic_us(r->env);
+	if (left_us > 0) {
+		at.it_value.tv_sec = left_us / 1000000;
+		at.it_value.tv_nsec = left_us % 1000000 * 1000;
+	} else {
+		at.it_value.tv_nsec = 1; /* 0 would disarm it */
+	}
+	if (timerfd_settime(r->tick_fd, 0, &at, NULL) != 0)
 		abort();
 	r->tick_ms = next_ms;
 }

@@ -2,9 +2,9 @@
  * A turn of the loop: wait for events (libevent), run their callbacks, run the timers that are
  * due, run the deferred tasks. Only the wait blocks, and it does not while tasks are queued.
  *
- * The heap of base/timers.h is woken by one timerfd, moved only when an earlier deadline appears; it
- * may fire early, never late. libevent's own timers go by the kernel's coarse clock, and so are late
- * by several milliseconds.
+ * The heap of base/timers.h is woken by one timerfd, moved only when an earlier deadline appears;
+ * it may fire early, never late. libevent's own timers go by the kernel's coarse clock, and so are
+ * late by several milliseconds.
  *
  * Each event_base belongs to one thread from its first turn on, so libevent needs no locks.
  */

@@ -208,9 +208,9 @@ const struct command reassign_cancel_command = {
     .args = "FILE | --topic TOPIC[:P,P...] | --all [OPTION...]",
     .text =
 	"The partitions of a plan's file, of topics, or all go back to the replicas they come\n"
-	"from; what has been copied is deleted. Partitions that are done stay as they are: the\n"
-	"file that 'klamm reassign apply' saved brings those back. When nothing else moves, the\n"
-	"throttle is taken off.\n\n"
+	"from, which may then stand in another order; what has been copied is deleted. Partitions\n"
+	"that are done stay as they are: the file that 'klamm reassign apply' saved brings those\n"
+	"back. When nothing else moves, the throttle is taken off.\n\n"
 	"Examples:\n"
 	"  klamm reassign cancel --all\n"
 	"  klamm reassign cancel plan.json\n"

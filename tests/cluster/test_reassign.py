@@ -82,28 +82,41 @@ def test_what_cannot_be_elected_is_told(three):
             "Connection refused")
 
 
-def test_brokers_are_asked_over_tls(make_broker, certificates, tmp_path):
-    broker = make_broker(listeners="SSL://localhost:0", config={
+def test_brokers_are_asked_over_tls(tmp_path, zookeeper, certificates):
+    c = Cluster(tmp_path, 2, zookeeper=zookeeper, chroot=f"/{tmp_path.name}", config={
         "security.inter.broker.protocol": "SSL", "ssl.keystore.type": "PEM",
         "ssl.keystore.location": certificates / "broker.pem", "ssl.client.auth": "required",
         "ssl.truststore.type": "PEM", "ssl.truststore.location": certificates / "ca.pem"})
-    broker.settings["listeners"] = f"SSL://localhost:{broker.port}"
-    broker.start()
-    client = tmp_path / "client.properties"
+    for broker in c.brokers:
+        broker.settings["listeners"] = f"SSL://localhost:{broker.port}"
+        broker.start()
+    try:
+        ask_over_tls(c, certificates)
+    finally:
+        end(c)
+
+
+def ask_over_tls(cluster, certificates):
+    client = cluster.path / "client.properties"
     lines = ["security.protocol=SSL", "ssl.truststore.type=PEM",
              f"ssl.truststore.location={certificates / 'ca.pem'}", "ssl.keystore.type=PEM",
              f"ssl.keystore.location={certificates / 'broker.pem'}"]
     client.write_text("\n".join(lines))
-    there = ["-b", f"localhost:{broker.port}"]
-    ok(broker.klamm("topic", "create", "t", "--command-config", client, *there))
-    ask = ["topic", "elect-leaders", "t", *there]
-    assert ok(broker.klamm(*ask, "--command-config", client)) == \
-        "t-0: the preferred replica leads\n"
+    run = run_in(cluster)
+    there = ["-b", f"localhost:{cluster.brokers[0].port}"]
+    tls = [*there, "--command-config", client]
+    ok(run("topic", "create", "t", *tls))
+    assert ok(run("topic", "elect-leaders", "t", *tls)) == "t-0: the preferred replica leads\n"
+    out = ok(run("reassign", "apply", "--topic", "t", "--replication-factor", 2, "--throttle",
+                 1000000, *tls))
+    assert "The throttle was taken off 1 topic and 2 brokers." in out
+    assert "Nothing has to move." in ok(run("reassign", "apply", "--topic", "t",
+                                            "--replication-factor", 2, *tls))
     client.write_text("\n".join(lines[:3]))
-    refused(broker.klamm(*ask, "--command-config", client), "localhost")
+    refused(run("topic", "elect-leaders", "t", *tls), "localhost")
     client.write_text("security.protocol=SSL\n")
-    refused(broker.klamm(*ask, "--command-config", client), "TLS failed")
-    refused(broker.klamm(*ask), "does it want TLS?")
+    refused(run("topic", "elect-leaders", "t", *tls), "TLS failed")
+    refused(run("topic", "elect-leaders", "t", *there), "does it want TLS?")
 
 
 # ---- reassign ----
@@ -210,7 +223,7 @@ def test_an_added_broker_gets_its_share(four):
     assert len(plan["partitions"]) == 4 and "copies 4 replicas" in planned.stderr
     assert replicas(four, topic) == before, "a plan changes nothing"
     (four.path / "plan.json").write_text(planned.stdout)
-    ok(run("reassign", "apply", "plan.json", "--save", "back.json"))
+    ok(run("reassign", "apply", "-", "--save", "back.json", input=planned.stdout))
     after = replicas(four, topic)
     assert sum(4 in r for r in after.values()) == 4
     assert {p["partition"]: p["replicas"] for p in plan["partitions"]} == \
@@ -321,3 +334,34 @@ def test_mistakes_in_plans_are_told_before_anything_is_done(three):
     refused(run("reassign", "apply", bad, "--drain", 1), "leave the options", code=2)
     assert replicas(three, topic)[0] == described(three, topic)[0].replicas
     assert len(replicas(three, topic)[0]) == 1
+
+
+def test_a_new_controller_is_found_while_replicas_move(three):
+    run = run_in(three)
+    office = json.loads(ok(run("cluster", "--json")))["controller"]
+    controller = next(b for b in three.brokers if b.id == office)
+    others = [b for b in three.brokers if b is not controller]
+    topic = "t"
+    ok(run("topic", "create", topic, "--replica-assignment", others[0].id))
+    fill(three, topic, 1, 6)
+    plan = {"version": 1, "partitions": [{"topic": topic, "partition": 0,
+                                          "replicas": [b.id for b in others]}]}
+    (three.path / "plan.json").write_text(json.dumps(plan))
+    moving = start_in(three, "reassign", "apply", "plan.json", "--throttle", 1500000, "-b",
+                      ",".join(b.bootstrap for b in others))
+    wait_until(lambda: len(throttles(three, topic)) == 6 or moving.poll() is not None, "it moves")
+    controller.kill()
+    out, err = moving.communicate(timeout=120)
+    assert moving.returncode == 0, (out, err)
+    assert "The throttle was taken off 1 topic and 2 brokers." in out
+    assert described_by(three, controller, topic)[0].replicas == [b.id for b in others]
+
+
+def test_a_plan_may_change_the_order_only(three):
+    topic = make_topic(three, partitions=1, replicas=3)
+    plan = {"version": 1, "partitions": [{"topic": topic, "partition": 0,
+                                          "replicas": replicas(three, topic)[0][::-1]}]}
+    (three.path / "plan.json").write_text(json.dumps(plan))
+    out = ok(run_in(three)("reassign", "apply", "plan.json"))
+    assert "copies 0 replicas: 0 bytes." in out
+    assert replicas(three, topic)[0] == plan["partitions"][0]["replicas"]

@@ -44,7 +44,8 @@ EOF
 
 disk() {
 	kafka_jars || { skip "disk: Kafka's jars cannot be had"; return; }
-	/usr/bin/python3 -m pytest -q -p no:cacheprovider test_disk.py test_groups.py >"$cache/disk.out" 2>&1
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider test_disk.py test_groups.py \
+		test_reassign_tools.py >"$cache/disk.out" 2>&1
 	count_pytest "$cache/disk.out"
 }
 

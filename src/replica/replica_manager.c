@@ -199,8 +199,7 @@ carry_out(struct replica_manager *rm, struct partition *p, const struct uuid *to
 	    .replica_count = state->replicas_count,
 	    .topic_id = *topic_id,
 	};
-	bool led = p->log != NULL && p->leader == rm->settings.broker_id;
-	bool leads = state->leader == rm->settings.broker_id;
+	bool led = p->log != NULL && p->leader == rm->settings.broker_id, leads;
 	struct log *log = NULL;
 	int64_t checkpointed;
 	int st = log_manager_get_or_create(rm->settings.logs, p->topic, p->number,
@@ -218,9 +217,10 @@ carry_out(struct replica_manager *rm, struct partition *p, const struct uuid *to
 		configure(rm, p, log);
 		follow_leader(rm, p);
 	}
-	/* While the log is still being loaded nobody is told: run_log_loaded() does it. */
-	if (st == 0 && led != (leads && log != NULL))
-		tell_leadership(rm, p, !led);
+	/* It may have been passed over. While the log is being loaded run_log_loaded() tells. */
+	leads = p->log != NULL && p->leader == rm->settings.broker_id;
+	if (st == 0 && led != leads)
+		tell_leadership(rm, p, leads);
 	log_put(log);
 	return st;
 }

@@ -275,8 +275,10 @@ read_registrations(struct zk *zk, const struct zk_names *names, bool watch,
 						   ops[i].stat.czxid, &regs[count]) == 0)
 			count++;
 		else if (st == 0)
-			diag_warn(DIAG_ZK, "left out a broker whose registration cannot be read",
-				  "path=%s", paths[i]);
+			diag_error(DIAG_ZK,
+				   "left out a broker whose registration cannot be read: mend the "
+				   "znode or restart the broker",
+				   "path=%s", paths[i]);
 	}
 	*ret_count = count;
 out:

@@ -402,8 +402,7 @@ start_serving(struct broker *b)
 		st = broker_make_client_tls(b);
 	if (st == 0) {
 		controller_set_tls(b->controller, b->client_tls, b->verify_host);
-		broker_controller_peer(b, broker_conf_of(b)->socket_connection_setup_timeout_ms,
-				       &b->producer_ids_peer);
+		broker_open_producer_ids(b);
 		st = replica_manager_start(b->replicas, b->client_tls, b->verify_host);
 	}
 	if (st == 0)

@@ -12,20 +12,32 @@
 
 /* ---- this broker's own ---- */
 
+static void
+complain(const char *entity)
+{
+	diag_error(
+	    DIAG_CONFIG,
+	    "cannot read settings in the ensemble; until they are mended those hold that did "
+	    "before, or at a start the defaults",
+	    "path=/config/%s", entity);
+}
+
+/* -EBADMSG: props is as it was. */
 static int
 read_entity(struct zk *zk, const char *entity, struct properties *props)
 {
-	int st;
+	struct properties now = {0};
+	int st = znode_config_get(zk, entity, &now);
 
-	properties_fini(props);
-	*props = (struct properties){0};
-	st = znode_config_get(zk, entity, props);
-	if (st == -EBADMSG) {
-		diag_error(DIAG_CONFIG, "cannot read settings in the ensemble; they are left out",
-			   "path=/config/%s", entity);
-		st = 0;
+	if (st != 0) {
+		if (st == -EBADMSG)
+			complain(entity);
+		properties_fini(&now);
+		return st;
 	}
-	return st;
+	properties_fini(props);
+	*props = now;
+	return 0;
 }
 
 /* The next configuration, of all three levels. Mistakes in the dynamic ones are logged. */
@@ -55,8 +67,10 @@ read_broker_settings(struct broker *b, struct zk *zk)
 
 	snprintf(entity, sizeof(entity), "brokers/%d", b->id);
 	st = read_entity(zk, "brokers/<default>", &b->dynamic_default);
-	if (st == 0)
+	if (st == 0 || st == -EBADMSG)
 		st = read_entity(zk, entity, &b->dynamic_broker);
+	if (st == -EBADMSG)
+		st = 0;
 	if (st == 0 && b->dynamic_default.texts.count + b->dynamic_broker.texts.count +
 			       broker_conf_of(b)->dynamic_default.texts.count +
 			       broker_conf_of(b)->dynamic_broker.texts.count >
@@ -103,18 +117,17 @@ broker_on_conf_change(void *arg, const struct broker_conf *old, const struct bro
 static int
 take_topic_settings(struct broker *b, const char *topic, struct slice value)
 {
+	char entity[ZNODE_PATH_MAX];
 	struct properties props = {0};
 	int st = znode_config_decode(value, &props);
 
-	if (st == -EBADMSG) {
-		diag_error(DIAG_CONFIG, "cannot read a topic's settings; they are left out",
-			   "topic=%s", topic);
-		st = 0;
-	}
+	snprintf(entity, sizeof(entity), "topics/%s", topic);
+	if (st == -EBADMSG)
+		complain(entity);
 	if (st == 0)
 		st = topic_configs_set(b->topic_configs, topic, &props);
 	properties_fini(&props);
-	return st;
+	return st == -EBADMSG ? 0 : st;
 }
 
 static int
@@ -126,6 +139,8 @@ read_topic_settings(struct broker *b, struct zk *zk, const char *topic)
 
 	snprintf(entity, sizeof(entity), "topics/%s", topic);
 	st = read_entity(zk, entity, &props);
+	if (st == -EBADMSG)
+		return 0;
 	if (st == 0)
 		st = topic_configs_set(b->topic_configs, topic, &props);
 	properties_fini(&props);

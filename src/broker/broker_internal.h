@@ -62,7 +62,9 @@ struct broker {
 	bool controller_runs;
 	struct group_coordinator *groups;
 	struct producer_ids *producer_ids;
-	struct controller_peer producer_ids_peer; /* reactor 0's */
+	struct controller_peer producer_ids_peer; /* reactor 0's, as the timer is */
+	struct timer producer_ids_pause;
+	_Atomic bool producer_ids_complained;
 	struct api *api;
 
 	struct endpoints endpoints, advertised;
@@ -98,10 +100,12 @@ void broker_read_topic_config(void *arg, const char *topic);
 void broker_configure_log(void *arg, const char *topic, struct log_config *config);
 void broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now);
 void broker_ask_producer_ids(void *arg, struct producer_ids *pids);
+/* Once the client's side of TLS is made. */
+void broker_open_producer_ids(struct broker *b);
 void broker_close_producer_ids(struct broker *b);
 /* A session that we could not end lives on: the next start ends it. */
 void broker_close_state_dir(struct broker *b, bool session_ended);
-/* Once the client's side of TLS is made. timeout_ms: for connecting. */
+/* Likewise. timeout_ms: for connecting. */
 void broker_controller_peer(struct broker *b, int64_t timeout_ms, struct controller_peer *ret_peer);
 void broker_controlled_shutdown(struct broker *b);
 struct broker_conf *broker_conf_with(struct broker *b);

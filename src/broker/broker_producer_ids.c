@@ -14,6 +14,51 @@
 
 #define ALLOCATE_PRODUCER_IDS 67
 #define ALLOCATE_VERSION 0
+#define PAUSE_MS 50 /* after a refusal */
+
+/* ---- an answer ---- */
+
+static void
+granted(struct broker *b, int64_t first, int32_t count)
+{
+	atomic_store(&b->producer_ids_complained, false);
+	producer_ids_granted(b->producer_ids, first, count);
+}
+
+/* Those who wait ask again. */
+static void
+on_pause_over(struct timer *timer, void *arg)
+{
+	struct broker *b = arg;
+
+	(void)timer;
+	producer_ids_refused(b->producer_ids);
+}
+
+static void
+begin_pause(void *arg)
+{
+	struct broker *b = arg;
+	struct reactor *r = reactors_get(b->reactors, 0);
+
+	reactor_arm(r, &b->producer_ids_pause, reactor_now_ms(r) + PAUSE_MS);
+}
+
+/* One asks at a time, and not in a circle. Any thread. */
+static void
+refused(struct broker *b)
+{
+	reactor_post(reactors_get(b->reactors, 0), begin_pause, b);
+}
+
+/* Whether this is the first refusal since a grant. */
+static bool
+may_complain(struct broker *b)
+{
+	return !atomic_exchange(&b->producer_ids_complained, true);
+}
+
+/* ---- as the controller ---- */
 
 static void
 claim(void *arg, struct zk *zk)
@@ -23,14 +68,21 @@ claim(void *arg, struct zk *zk)
 	int st = znode_producer_ids_claim(zk, b->id, &first);
 
 	if (st == 0) {
-		producer_ids_granted(b->producer_ids, first, PRODUCER_ID_BLOCK_SIZE);
+		granted(b, first, PRODUCER_ID_BLOCK_SIZE);
 		return;
 	}
-	if (st != -ESHUTDOWN)
+	if (st == -EBADMSG && may_complain(b))
+		diag_error(DIAG_TXN,
+			   "cannot claim producer ids: mend the znode; its block_end must be above "
+			   "every id that was given",
+			   "path=/latest_producer_id_block");
+	else if (st != -ESHUTDOWN && st != -EBADMSG && may_complain(b))
 		diag_error(DIAG_TXN, "cannot claim a block of producer ids", "error=%s",
 			   strerror(-st));
-	producer_ids_refused(b->producer_ids);
+	refused(b);
 }
+
+/* ---- of another ---- */
 
 static void
 on_answer(void *arg, int status, struct slice body)
@@ -46,12 +98,13 @@ on_answer(void *arg, int status, struct slice body)
 		status = allocate_producer_ids_response_decode(&resp, ALLOCATE_VERSION, &in);
 	arena_fini(&arena);
 	if (status == 0 && resp.error_code == 0) {
-		producer_ids_granted(b->producer_ids, resp.producer_id_start, resp.producer_id_len);
+		granted(b, resp.producer_id_start, resp.producer_id_len);
 		return;
 	}
-	diag_warn(DIAG_TXN, "the controller granted no producer ids; asked again when needed",
-		  "error=%s", status != 0 ? strerror(-status) : kerr_name(resp.error_code));
-	producer_ids_refused(b->producer_ids);
+	if (may_complain(b))
+		diag_warn(DIAG_TXN, "the controller granted no producer ids; asked again",
+			  "error=%s", status != 0 ? strerror(-status) : kerr_name(resp.error_code));
+	refused(b);
 }
 
 static void
@@ -74,7 +127,7 @@ ask_controller(void *arg)
 	else
 		buf_fini(&body);
 	if (st != 0)
-		producer_ids_refused(b->producer_ids);
+		refused(b);
 }
 
 void
@@ -106,11 +159,20 @@ broker_controller_peer(struct broker *b, int64_t timeout_ms, struct controller_p
 	controller_peer_init(ret_peer, &settings);
 }
 
+void
+broker_open_producer_ids(struct broker *b)
+{
+	timer_init(&b->producer_ids_pause, on_pause_over, b);
+	broker_controller_peer(b, broker_conf_of(b)->socket_connection_setup_timeout_ms,
+			       &b->producer_ids_peer);
+}
+
 static void
 close_peer(void *arg)
 {
 	struct broker *b = arg;
 
+	reactor_cancel(reactors_get(b->reactors, 0), &b->producer_ids_pause);
 	controller_peer_fini(&b->producer_ids_peer);
 }
 

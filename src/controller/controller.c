@@ -87,11 +87,17 @@ stand_for_election(struct controller *c)
 		st = znode_controller_get(c->zk, true, &id);
 		atomic_store(&c->active_id, st == 0 ? id : -1);
 	}
-	if (st != 0 && st != -ESHUTDOWN) {
+	if (st == -EBADMSG && !c->complained)
+		diag_error(DIAG_CONTROLLER,
+			   "cannot read who is the controller: delete /controller, or mend "
+			   "/controller_epoch, which must be above all that there were; tried on",
+			   "path=/controller,/controller_epoch");
+	else if (st != 0 && st != -ESHUTDOWN && st != -EBADMSG)
 		diag_warn(DIAG_CONTROLLER, "cannot stand for election; trying again", "error=%s",
 			  strerror(-st));
+	c->complained = st == -EBADMSG;
+	if (st != 0 && st != -ESHUTDOWN)
 		retry_later(c);
-	}
 }
 
 static void

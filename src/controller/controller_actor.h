@@ -42,6 +42,7 @@ struct controller {
 	struct zk *zk;
 	struct timer retry; /* of the election or registration that failed */
 	bool must_register;
+	bool complained; /* of /controller or /controller_epoch */
 	int32_t epoch, epoch_version;
 	struct controller_state *state;
 	struct map channels;  /* broker id -> struct link, while active */
@@ -67,6 +68,8 @@ struct controller_link {
  * elected meanwhile; -ESHUTDOWN; other -errno.
  */
 MUST_CHECK int office_begin(struct controller *c);
+/* An ERROR: the state of one partition cannot be read. */
+void office_complain_of_state(const char *path);
 /* Forgets the state and closes the channels. */
 void office_end(struct controller *c);
 /* A watch fired. False: it is none of the office's. -ESTALE as above in ret_st. */

@@ -164,6 +164,10 @@ settle(struct controller *c, const struct state_write *w, struct effects *fx)
 			controller_state_decide_again(c->state, e->topic, e->partition, fx);
 		else if (st == -ENOENT) /* the topic was deleted meanwhile */
 			st = 0;
+		else if (st == -EBADMSG) { /* one partition's node; the office goes on */
+			office_complain_of_state(w->state);
+			st = 0;
+		}
 	} else if (st != 0 && st != -ESTALE && st != -ESHUTDOWN) {
 		diag_error(DIAG_CONTROLLER, "cannot write the state of a partition",
 			   "partition=%s-%d error=%s", e->topic, e->partition, strerror(-st));

@@ -20,6 +20,15 @@ must(void *p)
 	return p;
 }
 
+void
+office_complain_of_state(const char *path)
+{
+	diag_error(DIAG_CONTROLLER,
+		   "left out a partition whose state cannot be read: mend or delete the znode, and "
+		   "delete /controller for another look",
+		   "path=%s", path);
+}
+
 /* ---- pipelined reads ---- */
 
 struct reads {
@@ -287,7 +296,8 @@ take_topic(struct controller *c, const char *topic, const struct zk_op *op, stru
 	if (st == 0)
 		st = znode_topic_decode(buf_slice(&op->value), &ta);
 	if (st == -EBADMSG) {
-		diag_error(DIAG_CONTROLLER, "left out a topic whose znode cannot be read",
+		diag_error(DIAG_CONTROLLER,
+			   "left out a topic whose znode cannot be read until it is mended",
 			   "path=%s", op->path);
 		return 0;
 	}
@@ -382,9 +392,7 @@ read_states(struct controller *c, const char *const *names, size_t count)
 				continue;
 			if (znode_partition_state_decode(buf_slice(&r.ops[i].value),
 							 r.ops[i].stat.version, &ps) != 0) {
-				diag_error(DIAG_CONTROLLER,
-					   "left out a partition whose state cannot be read",
-					   "path=%s", r.paths[i]);
+				office_complain_of_state(r.paths[i]);
 				continue;
 			}
 			controller_state_put_leadership(

@@ -12,6 +12,7 @@
 #include "cli/broker_call.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -29,6 +30,8 @@
 #define GRACE_MS 1000
 #define RETRY_MS 100
 #define TICK_MS 50
+#define TRIED_MAX 64
+#define TRY_MS 5000 /* one of several servers, to find out who is there */
 
 struct peer {
 	struct peer *next;
@@ -48,8 +51,6 @@ struct broker_calls {
 	struct arena view_arena;
 	struct cluster_view view;
 	bool view_known;
-	int trouble;                   /* why the last discovery failed */
-	const struct peer *trouble_at; /* NULL: nobody was asked */
 	const volatile sig_atomic_t *interrupt;
 	struct timer tick;
 	size_t flying;
@@ -358,38 +359,45 @@ discover_at(struct broker_calls *calls, struct peer *p, int64_t deadline_ms)
 	return st;
 }
 
+static void
+add_once(struct peer **list, size_t room, size_t *count, struct peer *p)
+{
+	for (size_t i = 0; i < *count; i++) {
+		if (list[i] == p)
+			return;
+	}
+	if (*count < room)
+		list[(*count)++] = p;
+}
+
 /* One after the other: the brokers that were there last, then those of the command line. */
 static int
 discover_once(struct broker_calls *calls, int64_t deadline_ms)
 {
-	struct peer *tried[64];
+	struct peer *tried[TRIED_MAX];
+	int st = -ETIMEDOUT;
 	size_t count = 0;
-	int st = -EINTR;
 
-	for (size_t i = 0; calls->view_known && i < calls->view.broker_count; i++) {
-		if (count < ARRAY_LEN(tried))
-			tried[count++] = peer_at(calls, calls->view.brokers[i].host,
-						 calls->view.brokers[i].port);
-	}
-	for (size_t i = 0; i < calls->settings.server_count; i++) {
-		if (count < ARRAY_LEN(tried))
-			tried[count++] = peer_at(calls, calls->settings.servers[i].host,
-						 calls->settings.servers[i].port);
-	}
+	for (size_t i = 0; calls->view_known && i < calls->view.broker_count; i++)
+		add_once(tried, TRIED_MAX, &count,
+			 peer_at(calls, calls->view.brokers[i].host, calls->view.brokers[i].port));
+	for (size_t i = 0; i < calls->settings.server_count; i++)
+		add_once(tried, TRIED_MAX, &count,
+			 peer_at(calls, calls->settings.servers[i].host,
+				 calls->settings.servers[i].port));
 	for (size_t i = 0; i < count && !is_interrupted(calls); i++) {
 		int64_t left = deadline_ms - now_ms();
 
 		if (left <= 0)
 			break;
 		/* Others must have their chance when one never answers. */
-		st = discover_at(calls, tried[i],
-				 now_ms() + (i + 1 < count ? (left + 1) / 2 : left));
+		if (i + 1 < count)
+			left = left / 2 < TRY_MS ? left / 2 + 1 : TRY_MS;
+		st = discover_at(calls, tried[i], now_ms() + left);
 		if (st == 0)
 			return 0;
-		calls->trouble = st;
-		calls->trouble_at = tried[i];
 	}
-	return is_interrupted(calls) ? -EINTR : st == -EINTR ? -ETIMEDOUT : st;
+	return is_interrupted(calls) ? -EINTR : st;
 }
 
 static void
@@ -519,10 +527,11 @@ fail_waiting(struct broker_call *list, size_t count, int status, bool untried)
 }
 
 void
-broker_calls_send(struct broker_calls *calls, struct arena *arena, struct broker_call *list,
-		  size_t count)
+broker_calls_send_within(struct broker_calls *calls, struct arena *arena, struct broker_call *list,
+			 size_t count, int limit_ms)
 {
-	int64_t deadline_ms = now_ms() + calls->settings.timeout_ms;
+	int timeout_ms = calls->settings.timeout_ms;
+	int64_t deadline_ms = now_ms() + (limit_ms < timeout_ms ? limit_ms : timeout_ms);
 	bool untried = true;
 	int st = 0;
 
@@ -541,6 +550,13 @@ broker_calls_send(struct broker_calls *calls, struct arena *arena, struct broker
 	fail_waiting(list, count, is_interrupted(calls) ? -EINTR : st, untried);
 }
 
+void
+broker_calls_send(struct broker_calls *calls, struct arena *arena, struct broker_call *list,
+		  size_t count)
+{
+	broker_calls_send_within(calls, arena, list, count, INT_MAX);
+}
+
 /* ---- telling ---- */
 
 static void
@@ -555,7 +571,7 @@ describe_status(const struct broker_calls *calls, int status, int16_t api_key, s
 		buf_printf(out, "it is not there");
 		break;
 	case -ETIMEDOUT:
-		buf_printf(out, "no answer within %d ms (--timeout)", calls->settings.timeout_ms);
+		buf_printf(out, "no answer in time");
 		break;
 	case -EPROTO:
 		buf_printf(out, calls->settings.tls != NULL
@@ -678,7 +694,7 @@ broker_calls_interrupt_by(struct broker_calls *calls, const volatile sig_atomic_
 int
 broker_calls_timeout_ms(const struct broker_calls *calls)
 {
-	return calls->settings.timeout_ms;
+	return calls->settings.timeout_ms - calls->settings.timeout_ms / 10;
 }
 
 int

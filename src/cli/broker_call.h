@@ -40,7 +40,7 @@ MUST_CHECK int broker_calls_open(struct broker_calls **ret_calls);
 void broker_calls_close(struct broker_calls *calls);
 /* Once *flag is not 0, calls end with -EINTR, those under way too. */
 void broker_calls_interrupt_by(struct broker_calls *calls, const volatile sig_atomic_t *flag);
-/* --timeout */
+/* What a request may say about how long the broker shall try: a little less than --timeout. */
 int broker_calls_timeout_ms(const struct broker_calls *calls);
 
 /* ---- who is there ---- */
@@ -88,6 +88,9 @@ struct broker_call {
 /* Makes all of the calls at once, and waits for all. Tells nothing. arena: what answers hold. */
 void broker_calls_send(struct broker_calls *calls, struct arena *arena, struct broker_call *list,
 		       size_t count);
+/* The same for those who would rather go on without an answer: up to limit_ms, or --timeout. */
+void broker_calls_send_within(struct broker_calls *calls, struct arena *arena,
+			      struct broker_call *list, size_t count, int limit_ms);
 /* Why a call failed, and at whom, as a sentence without a full stop. Appends. */
 void broker_call_describe(const struct broker_calls *calls, const struct broker_call *call,
 			  struct buf *out);

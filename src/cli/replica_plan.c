@@ -11,6 +11,10 @@
  *          present one is as good
  *
  * Counts of replicas by broker, by topic and broker, and of preferred leaders follow each change.
+ *
+ * Filling looks for a topic first, and only then at its partitions: a cluster may have many. A
+ * topic that has nothing left to give, from one broker to another, is not looked at again for those
+ * two.
  */
 #include "cli/replica_plan.h"
 
@@ -47,7 +51,8 @@ struct planner {
 	struct slot *slots; /* by id */
 	int32_t slot_count;
 	struct work *work;
-	int32_t *by_topic; /* [topic][slot]: replicas */
+	int32_t *by_topic;   /* [topic][slot]: replicas */
+	size_t *topic_first; /* [topic]: its first partition; one more for the end */
 	size_t topic_count;
 };
 
@@ -202,6 +207,21 @@ take_partition(struct planner *p, size_t i)
 }
 
 static int
+number_topics(struct planner *p)
+{
+	p->topic_count = p->count == 0 ? 0 : p->work[p->count - 1].topic + 1;
+	p->topic_first = arena_calloc(p->arena, p->topic_count + 1, sizeof(*p->topic_first));
+	p->by_topic = arena_calloc(p->arena, p->topic_count * (size_t)p->slot_count + 1,
+				   sizeof(*p->by_topic));
+	if (p->topic_first == NULL || p->by_topic == NULL)
+		return -ENOMEM;
+	for (size_t i = p->count; i > 0; i--)
+		p->topic_first[p->work[i - 1].topic] = i - 1;
+	p->topic_first[p->topic_count] = p->count;
+	return 0;
+}
+
+static int
 take_world(struct planner *p)
 {
 	int st;
@@ -215,13 +235,10 @@ take_world(struct planner *p)
 		return -ENOMEM;
 	for (size_t i = 0; st == 0 && i < p->count; i++)
 		st = take_partition(p, i);
+	if (st == 0)
+		st = number_topics(p);
 	if (st != 0)
 		return st;
-	p->topic_count = p->count == 0 ? 0 : p->work[p->count - 1].topic + 1;
-	p->by_topic = arena_calloc(p->arena, p->topic_count * (size_t)p->slot_count + 1,
-				   sizeof(*p->by_topic));
-	if (p->by_topic == NULL)
-		return -ENOMEM;
 	for (size_t i = 0; i < p->count; i++) {
 		for (int32_t k = 0; k < p->work[i].count; k++)
 			count_replica(p, &p->work[i], p->work[i].slots[k], 1);
@@ -382,32 +399,72 @@ place_partition(struct planner *p, size_t i)
 
 /* ---- fill ---- */
 
+/* What filling remembers for one added broker. */
+struct fill {
+	int32_t to;
+	bool stuck;  /* nobody has anything for it */
+	bool *spent; /* [topic][from]: nothing left that fits */
+	bool *tried; /* [from]: for the present replica */
+};
+
 struct fill_move {
 	struct work *w;
 	int32_t index;
-	int64_t gain;
 };
 
-/* From one broker to another: the replica whose topic becomes the more even by it. */
+/* The topic that becomes the most even by a move from there, of those that may have one. */
 static bool
-best_move(const struct planner *p, int32_t from, int32_t to, struct fill_move *ret_move)
+best_topic(const struct planner *p, const struct fill *f, int32_t from, size_t *ret_topic)
 {
-	struct fill_move best = {NULL, 0, 0};
+	size_t slots = (size_t)p->slot_count;
+	int32_t best = 0;
+	bool any = false;
 
-	for (size_t i = 0; i < p->count; i++) {
+	for (size_t t = 0; t < p->topic_count; t++) {
+		const int32_t *load = &p->by_topic[t * slots];
+		int32_t gain = load[from] - load[f->to];
+
+		if (load[from] == 0 || f->spent[t * slots + (size_t)from] || (any && gain <= best))
+			continue;
+		best = gain;
+		any = true;
+		*ret_topic = t;
+	}
+	return any;
+}
+
+/* A replica of the topic that can go from there without bringing a rack twice. */
+static bool
+move_of_topic(const struct planner *p, size_t topic, int32_t from, int32_t to,
+	      struct fill_move *ret_move)
+{
+	for (size_t i = p->topic_first[topic]; i < p->topic_first[topic + 1]; i++) {
 		struct work *w = &p->work[i];
-		int64_t gain = (int64_t)*topic_load(p, w, from) - *topic_load(p, w, to);
 
-		if (p->partitions[i].fixed || (best.w != NULL && gain <= best.gain) || holds(w, to))
+		if (p->partitions[i].fixed || holds(w, to))
 			continue;
 		for (int32_t k = 0; k < w->count; k++) {
 			if (w->slots[k] == from &&
-			    rack_uses(p, w, to, k) <= rack_uses(p, w, from, k))
-				best = (struct fill_move){w, k, gain};
+			    rack_uses(p, w, to, k) <= rack_uses(p, w, from, k)) {
+				*ret_move = (struct fill_move){w, k};
+				return true;
+			}
 		}
 	}
-	*ret_move = best;
-	return best.w != NULL;
+	return false;
+}
+
+static bool
+best_move(const struct planner *p, const struct fill *f, int32_t from, struct fill_move *ret_move)
+{
+	size_t topic;
+
+	while (best_topic(p, f, from, &topic)) {
+		if (move_of_topic(p, topic, from, f->to, ret_move))
+			return true;
+		f->spent[topic * (size_t)p->slot_count + (size_t)from] = true;
+	}
+	return false;
 }
 
 /* How many replicas a broker would hold were all even, rounded up. */
@@ -423,29 +480,30 @@ even_share(const struct planner *p)
 	return holders == 0 ? 0 : (total + holders - 1) / holders;
 }
 
-/* The emptiest of the added brokers that has less than its share and is not known to be stuck. */
-static int32_t
-next_to_fill(const struct planner *p, const bool *stuck, int64_t share)
+/* The emptiest of the added brokers that has less than its share, and is not stuck. */
+static struct fill *
+next_to_fill(const struct planner *p, struct fill *fills, size_t count, int64_t share)
 {
-	int32_t best = NO_SLOT;
+	struct fill *best = NULL;
 
-	for (int32_t i = 0; i < p->slot_count; i++) {
-		if (p->slots[i].added && p->slots[i].receives && !stuck[i] &&
-		    p->slots[i].load < share &&
-		    (best == NO_SLOT || p->slots[i].load < p->slots[best].load))
-			best = i;
+	for (size_t i = 0; i < count; i++) {
+		int64_t load = p->slots[fills[i].to].load;
+
+		if (!fills[i].stuck && load < share &&
+		    (best == NULL || load < p->slots[best->to].load))
+			best = &fills[i];
 	}
 	return best;
 }
 
 /* The fullest broker to take from, fuller by two at least; `tried` ones have nothing that fits. */
 static int32_t
-next_donor(const struct planner *p, int32_t to, const bool *tried)
+next_donor(const struct planner *p, const struct fill *f)
 {
 	int32_t best = NO_SLOT;
 
 	for (int32_t i = 0; i < p->slot_count; i++) {
-		if (!tried[i] && p->slots[i].load >= p->slots[to].load + 2 &&
+		if (!f->tried[i] && p->slots[i].load >= p->slots[f->to].load + 2 &&
 		    (best == NO_SLOT || p->slots[i].load > p->slots[best].load))
 			best = i;
 	}
@@ -454,19 +512,19 @@ next_donor(const struct planner *p, int32_t to, const bool *tried)
 
 /* One replica more for a broker. False when there is none for it. */
 static bool
-fill_one(struct planner *p, int32_t to, bool *tried)
+fill_one(struct planner *p, struct fill *f)
 {
 	struct fill_move move;
 	int32_t from;
 
-	memset(tried, 0, (size_t)p->slot_count * sizeof(*tried));
-	while ((from = next_donor(p, to, tried)) != NO_SLOT) {
-		if (best_move(p, from, to, &move)) {
+	memset(f->tried, 0, (size_t)p->slot_count * sizeof(*f->tried));
+	while ((from = next_donor(p, f)) != NO_SLOT) {
+		if (best_move(p, f, from, &move)) {
 			count_replica(p, move.w, from, -1);
-			put_replica(p, move.w, move.index, to);
+			put_replica(p, move.w, move.index, f->to);
 			return true;
 		}
-		tried[from] = true;
+		f->tried[from] = true;
 	}
 	return false;
 }
@@ -474,18 +532,27 @@ fill_one(struct planner *p, int32_t to, bool *tried)
 static int
 fill_added(struct planner *p)
 {
+	size_t slots = (size_t)p->slot_count, count = 0;
 	int64_t share = even_share(p);
-	bool *stuck, *tried;
-	int32_t to;
+	struct fill *fills, *f;
 
 	if (p->request->added_count == 0)
 		return 0;
-	stuck = arena_calloc(p->arena, (size_t)p->slot_count + 1, sizeof(*stuck));
-	tried = arena_calloc(p->arena, (size_t)p->slot_count + 1, sizeof(*tried));
-	if (stuck == NULL || tried == NULL)
+	fills = arena_calloc(p->arena, p->request->added_count, sizeof(*fills));
+	if (fills == NULL)
 		return -ENOMEM;
-	while ((to = next_to_fill(p, stuck, share)) != NO_SLOT)
-		stuck[to] = !fill_one(p, to, tried);
+	for (int32_t i = 0; i < p->slot_count; i++) {
+		if (!p->slots[i].added || !p->slots[i].receives)
+			continue;
+		f = &fills[count++];
+		f->to = i;
+		f->spent = arena_calloc(p->arena, p->topic_count * slots + 1, sizeof(*f->spent));
+		f->tried = arena_calloc(p->arena, slots + 1, sizeof(*f->tried));
+		if (f->spent == NULL || f->tried == NULL)
+			return -ENOMEM;
+	}
+	while ((f = next_to_fill(p, fills, count, share)) != NULL)
+		f->stuck = !fill_one(p, f);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 
 /* Topics have names of up to 249 bytes; what is longer is not looked for. */
 #define TOPIC_MAX 249
+#define LIMIT_MS 5000 /* a broker that does not answer leaves its sizes unknown */
 
 struct key {
 	uint8_t bytes[8 + TOPIC_MAX];
@@ -143,7 +144,7 @@ replica_sizes_load(struct replica_sizes *rs, struct broker_calls *calls,
 					       .api_key = API_DESCRIBE_LOG_DIRS,
 					       .request = &req,
 					       .response = &answers[i]};
-	broker_calls_send(calls, arena, list, count);
+	broker_calls_send_within(calls, arena, list, count, LIMIT_MS);
 	for (size_t i = 0; st == CLI_DONE && i < count; i++) {
 		if (list[i].status != 0 || answers[i].error_code != 0)
 			note_failure(rs, calls, &list[i], answers[i].error_code, why);

@@ -15,7 +15,6 @@
 #include "base/env.h"
 #include "cli/commands.h"
 #include "cli/reassign_planning.h"
-#include "cli/reassign_progress.h"
 #include "cli/reassign_request.h"
 #include "cli/reassign_wait.h"
 #include "cli/replication_throttle.h"
@@ -224,6 +223,20 @@ start(struct broker_calls *calls, struct reassign_plan *plan, const struct reass
 	return CLI_REFUSED;
 }
 
+/* The moves of what was not refused, in their place. */
+static size_t
+keep_begun(struct reassign_plan *plan, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (assignment_find(&plan->target, plan->moves[i].topic,
+				    plan->moves[i].partition) != NULL)
+			plan->moves[kept++] = plan->moves[i];
+	}
+	return kept;
+}
+
 static int
 carry_out(struct broker_calls *calls, struct reassign_plan *plan, const struct reassign_view *view,
 	  struct arena *arena)
@@ -231,7 +244,7 @@ carry_out(struct broker_calls *calls, struct reassign_plan *plan, const struct r
 	struct reassign_wait wait = {.json = opt.json,
 				     .preserve_throttles = opt.preserve_throttles,
 				     .expected = &plan->target};
-	size_t refused = 0;
+	size_t refused = 0, planned = plan->target.count;
 	int st;
 
 	st = start(calls, plan, view, arena, &refused);
@@ -242,6 +255,8 @@ carry_out(struct broker_calls *calls, struct reassign_plan *plan, const struct r
 			opt.throttle > 0 ? ", and takes the throttle off at the end" : "");
 		return refused > 0 ? CLI_REFUSED : CLI_DONE;
 	}
+	wait.begun = plan->moves;
+	wait.begun_count = keep_begun(plan, planned);
 	st = reassign_wait(calls, &wait);
 	return st == CLI_DONE && refused > 0 ? CLI_REFUSED : st;
 }

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cli/reassign_progress.h"
 #include "cli/replica_plan.h"
 #include "cli/replica_sizes.h"
 
@@ -344,14 +343,20 @@ reassign_plan_weigh(struct reassign_plan *plan, struct broker_calls *calls, stru
 	st = replica_sizes_load(&sizes, calls, &plan->former, arena, &why);
 	if (st != CLI_DONE)
 		return st;
+	plan->moves = arena_calloc(arena, plan->target.count + 1, sizeof(*plan->moves));
+	if (plan->moves == NULL)
+		st = no_memory();
 	if (sizes.failed > 0 && buf_text(&why) != NULL)
 		complain("how much there is to copy is not quite known: %s", buf_text(&why));
 	plan->copies = 0;
 	plan->bytes = 0;
-	for (size_t i = 0; i < plan->target.count; i++) {
+	for (size_t i = 0; st == CLI_DONE && i < plan->target.count; i++) {
 		int32_t copies = copies_of(&plan->target.items[i], &plan->former.items[i]);
 		int64_t size = largest(&sizes, &plan->former.items[i]);
 
+		plan->moves[i] =
+		    (struct move_seen){plan->target.items[i].topic, plan->target.items[i].partition,
+				       size < 0 ? -1 : size * copies, 0};
 		plan->copies += (size_t)copies;
 		if (copies > 0 && size < 0)
 			plan->bytes = -1;
@@ -360,7 +365,7 @@ reassign_plan_weigh(struct reassign_plan *plan, struct broker_calls *calls, stru
 	}
 	replica_sizes_fini(&sizes);
 	buf_fini(&why);
-	return CLI_DONE;
+	return st;
 }
 
 /* ---- telling ---- */

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "cli/reassign_progress.h"
 #include "cli/reassign_view.h"
 
 /* What the options say; begins zeroed. */
@@ -48,6 +49,8 @@ struct reassign_plan {
 	struct assignment former;
 	size_t copies; /* replicas */
 	int64_t bytes; /* to copy; -1: not known */
+	/* Of each partition, once weighed. */
+	struct move_seen *moves;
 };
 
 /* Do the options ask for a plan? */

@@ -17,7 +17,6 @@
 #include "base/env.h"
 #include "cli/json_document.h"
 #include "cli/progress.h"
-#include "cli/reassign_progress.h"
 #include "cli/reassign_view.h"
 #include "cli/replica_sizes.h"
 #include "cli/replication_throttle.h"
@@ -389,6 +388,12 @@ reassign_wait(struct broker_calls *calls, const struct reassign_wait *wait)
 			    .empty_since_ms = -1};
 	int st = CLI_DONE;
 
+	if (wait->begun_count > 0) {
+		w.any = true;
+		if (reassign_progress_see(&w.progress, now_ms(), wait->begun, wait->begun_count) !=
+		    0)
+			return no_memory();
+	}
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	broker_calls_interrupt_by(calls, &stopped);

@@ -7,12 +7,16 @@
 
 #include "cli/assignment_file.h"
 #include "cli/broker_call.h"
+#include "cli/reassign_progress.h"
 
 struct reassign_wait {
 	bool json;               /* one object a line */
 	bool preserve_throttles; /* leave them */
 	/* What is to come of it, which is looked at in the end; NULL: whatever comes. */
 	const struct assignment *expected;
+	/* What there was to do for it, so that what is done at once counts too. */
+	const struct move_seen *begun;
+	size_t begun_count;
 };
 
 /*

@@ -1,6 +1,7 @@
 /*
  * DescribeLogDirs. A worker looks, because the file system is asked for its space. The logs are
- * taken once and brought into the order of the answer: by directory, topic, partition.
+ * taken once and brought into the order of the answer: by directory, topic, partition. Whoever asks
+ * by Klamm's tag is told as well which replicas are missing (explain.h).
  *
  * Kafka: KafkaApis.handleDescribeLogDirsRequest, ReplicaManager.describeLogDirs.
  */
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 
 #include "api/api_call.h"
+#include "api/explain.h"
 #include "wire/generated/describe_log_dirs.h"
 
 #define UNKNOWN_LAG (-1)
@@ -17,6 +19,7 @@ struct looking {
 	struct describe_log_dirs_response resp;
 	struct log **logs; /* each counted */
 	size_t count, cap;
+	struct explanation explanation;
 	int st; /* 0 or -ENOMEM */
 };
 
@@ -204,6 +207,32 @@ look(struct api_call *call)
 		l->st = -ENOMEM;
 	for (size_t i = 0; l->st == 0 && i < dirs; i++)
 		l->st = fill_dir(call, l, i, &l->resp.results[l->resp.results_count++]);
+	if (l->st == 0 && l->req->klamm_explain)
+		l->st = explain_led(&l->explanation);
+}
+
+static void
+answer(struct api_call *call)
+{
+	struct looking *l = call->state;
+
+	if (l->req->klamm_explain) {
+		l->resp.klamm_explained = l->explanation.partitions;
+		l->resp.klamm_explained_count = l->explanation.count;
+	}
+	if (l->st != 0)
+		api_out_of_memory(call);
+	else
+		api_answer(call, &l->resp);
+}
+
+static void
+look_at_leaderless(struct api_call *call, struct zk *zk)
+{
+	struct looking *l = call->state;
+
+	(void)zk;
+	l->st = explain_leaderless(&l->explanation);
 }
 
 static void
@@ -211,10 +240,11 @@ look_done(struct api_call *call)
 {
 	struct looking *l = call->state;
 
-	if (l->st != 0)
-		api_out_of_memory(call);
+	if (l->st == 0 && l->req->klamm_explain &&
+	    controller_is_active(call->api->settings.controller))
+		api_work_on_controller(call, look_at_leaderless, answer);
 	else
-		api_answer(call, &l->resp);
+		answer(call);
 }
 
 void
@@ -229,6 +259,9 @@ api_describe_log_dirs(struct api_call *call, void *request)
 	/* The answer is as large as the logs are many, whatever the request's size. */
 	call->arena.limit = SIZE_MAX / 2;
 	l->req = request;
+	l->explanation = (struct explanation){.call = call,
+					      .topics = l->req->klamm_topics,
+					      .topic_count = l->req->klamm_topics_count};
 	describe_log_dirs_response_init(&l->resp);
 	call->state = l;
 	call->finish = finish;

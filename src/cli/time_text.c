@@ -5,6 +5,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
+#include <time.h>
 
 #include "cli/command.h"
 
@@ -212,4 +214,40 @@ duration_parse(const char *p, int64_t *ret_ms)
 		return -EINVAL;
 	*ret_ms = total;
 	return 0;
+}
+
+/* ---- writing ---- */
+
+const char *
+time_format(int64_t ms, char *text, size_t size)
+{
+	time_t seconds = (time_t)(ms / 1000);
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm) == NULL || strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		snprintf(text, size, "?");
+	return text;
+}
+
+const char *
+duration_format(int64_t ms, char *text, size_t size)
+{
+	static const struct {
+		const char *name;
+		int64_t ms;
+	} scale[] = {{"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}};
+	size_t i = 0;
+	int64_t rest;
+
+	if (ms < 0)
+		ms = 0;
+	while (i < ARRAY_LEN(scale) - 1 && ms < scale[i].ms)
+		i++;
+	rest = i < 3 ? ms % scale[i].ms / scale[i + 1].ms : 0;
+	if (rest > 0)
+		snprintf(text, size, "%lld %s %lld %s", (long long)(ms / scale[i].ms),
+			 scale[i].name, (long long)rest, scale[i + 1].name);
+	else
+		snprintf(text, size, "%lld %s", (long long)(ms / scale[i].ms), scale[i].name);
+	return text;
 }

@@ -7,14 +7,18 @@
 #include "cli/commands.h"
 #include "cli/json_document.h"
 #include "cli/topic_view.h"
+#include "cli/why.h"
 
 static struct {
 	const char *topic;
 	bool under_replicated;
 	bool unavailable;
 	bool exclude_internal;
+	bool why;
 	bool json;
 } opt;
+
+static struct why why; /* with --why */
 
 static bool
 only_partitions(void)
@@ -74,8 +78,11 @@ print_topic(const rd_kafka_metadata_t *md, const rd_kafka_metadata_topic_t *topi
 		putchar('\n');
 	}
 	for (int i = 0; i < topic->partition_cnt; i++) {
-		if (is_wanted(md, &topic->partitions[i]))
-			print_partition(topic->topic, &topic->partitions[i]);
+		if (!is_wanted(md, &topic->partitions[i]))
+			continue;
+		print_partition(topic->topic, &topic->partitions[i]);
+		if (opt.why)
+			why_print(&why, md, topic->topic, &topic->partitions[i]);
 	}
 }
 
@@ -87,6 +94,20 @@ ids_json(const int32_t *ids, int count)
 	for (int i = 0; i < count; i++)
 		json_array_append_new(array, json_integer(ids[i]));
 	return array;
+}
+
+static json_t *
+partition_json(const rd_kafka_metadata_t *md, const char *topic,
+	       const rd_kafka_metadata_partition_t *p)
+{
+	json_t *object =
+	    json_pack("{s:i, s:o, s:o, s:o}", "partition", p->id, "leader",
+		      p->leader < 0 ? json_null() : json_integer(p->leader), "replicas",
+		      ids_json(p->replicas, p->replica_cnt), "isr", ids_json(p->isrs, p->isr_cnt));
+
+	if (opt.why)
+		json_object_set_new(object, "why", why_json(&why, md, topic, p));
+	return object;
 }
 
 static json_t *
@@ -104,12 +125,7 @@ topic_json(const rd_kafka_metadata_t *md, const rd_kafka_metadata_topic_t *topic
 		const rd_kafka_metadata_partition_t *p = &topic->partitions[i];
 
 		if (is_wanted(md, p))
-			json_array_append_new(
-			    partitions,
-			    json_pack("{s:i, s:o, s:o, s:o}", "partition", p->id, "leader",
-				      p->leader < 0 ? json_null() : json_integer(p->leader),
-				      "replicas", ids_json(p->replicas, p->replica_cnt), "isr",
-				      ids_json(p->isrs, p->isr_cnt)));
+			json_array_append_new(partitions, partition_json(md, topic->topic, p));
 	}
 	return json_pack("{s:s, s:i, s:i, s:o, s:o}", "topic", topic->topic, "partition_count",
 			 topic->partition_cnt, "replication_factor",
@@ -157,11 +173,15 @@ run(int argc, char **argv)
 		st = client_open(&c, RD_KAFKA_CONSUMER, NULL);
 	if (st == CLI_DONE)
 		st = topic_view_load(&view, &c, opt.topic, opt.exclude_internal);
+	if (st == CLI_DONE && opt.why)
+		st = why_load(&why, &view, opt.topic);
 	for (size_t i = 0; st == CLI_DONE && i < view.count; i++)
 		st = describe(&c, &view, i, document);
 	if (st == CLI_DONE && opt.json)
 		st = json_document_print(json_incref(document));
 	json_decref(document);
+	if (opt.why)
+		why_fini(&why);
 	topic_view_fini(&view);
 	client_close(&c);
 	return st;
@@ -178,8 +198,13 @@ static const struct option_row options[] = {
      &opt.unavailable},
     {0, "exclude-internal", NULL, "Leave out __consumer_offsets and __transaction_state.",
      OPTION_FLAG, &opt.exclude_internal},
+    {0, "why", NULL,
+     "For each partition whose replicas are not all in sync, or that has no leader: which broker, "
+     "since when, and why. Kafka's brokers do not tell; then it says what the metadata do.",
+     OPTION_FLAG, &opt.why},
     {0, "json", NULL,
-     "One JSON array of objects: topic, partition_count, replication_factor, configs, partitions.",
+     "One JSON array of objects: topic, partition_count, replication_factor, configs, partitions; "
+     "with --why each partition has why, null if nothing is wrong.",
      OPTION_FLAG, &opt.json},
     {0},
 };
@@ -192,6 +217,7 @@ const struct command topic_describe_command = {
 	    "Examples:\n"
 	    "  klamm topic describe orders\n"
 	    "  klamm topic describe --unavailable-partitions\n"
+	    "  klamm topic describe --under-replicated-partitions --why\n"
 	    "  klamm topic describe orders --json\n",
     .options = options,
     .connects = true,

@@ -253,6 +253,14 @@ controller_topic_is_queued_for_deletion(struct controller *c, const char *topic)
 	return controller_state_is_queued_for_deletion(c->state, topic);
 }
 
+void
+controller_each_offline(struct controller *c,
+			void (*fn)(void *arg, const struct controller_offline *offline), void *arg)
+{
+	if (atomic_load(&c->active))
+		controller_state_each_offline(c->state, fn, arg);
+}
+
 struct mailbox *
 controller_mailbox(struct controller *c)
 {

@@ -132,6 +132,15 @@ void controller_list_reassignments(struct controller *c,
 /* On the controller's thread: the settings of a topic, or (NULL) of this broker, have changed. */
 void controller_settings_changed(struct controller *c, const char *topic);
 
+/*
+ * On the controller's thread: calls fn for each partition without a leader. Nothing where this
+ * broker is not the controller.
+ */
+struct controller_offline;
+void controller_each_offline(struct controller *c,
+			     void (*fn)(void *arg, const struct controller_offline *offline),
+			     void *arg);
+
 /* On the controller's thread: a topic is queued for deletion. */
 bool controller_topic_is_queued_for_deletion(struct controller *c, const char *topic);
 

@@ -872,6 +872,8 @@ controller_state_replica_offline(struct controller_state *cs, const struct uuid 
 	else
 		ids_remove(&p->offline_dirs, broker_id);
 	model_count(cs, p);
+	if (p->has_leadership) /* news, whatever is decided */
+		model_announce_metadata(cs, p);
 	model_decide(cs, p, fx);
 }
 

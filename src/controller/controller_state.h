@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "wire/missing_replica.h"
 
 struct controller_state;
 
@@ -248,6 +249,21 @@ struct controller_counts {
 	 * in the ISR. */
 	uint64_t elections, unclean_elections;
 };
+/* A partition without a leader that lives; borrowed for the call. */
+struct controller_offline {
+	const char *topic;
+	int32_t partition, leader_epoch;
+	int64_t since_ms; /* by the wall clock */
+	bool unclean;     /* a replica outside the ISR may be elected */
+	const int32_t *replicas, *isr;
+	int32_t replica_count, isr_count;
+	const enum missing_reason *reasons; /* of each replica */
+};
+typedef void controller_offline_fn(void *arg, const struct controller_offline *offline);
+/* Calls fn for each. */
+void controller_state_each_offline(const struct controller_state *cs, controller_offline_fn *fn,
+				   void *arg);
+
 /* Costs nothing: kept up to date with every event. */
 void controller_state_count(const struct controller_state *cs,
 			    struct controller_counts *ret_counts);

@@ -2,6 +2,8 @@
  * What operators count: partitions without a leader, led by another than they prefer, elections.
  * Each partition remembers how it was counted, so that an event corrects only what it changes.
  */
+#include <stdlib.h>
+
 #include "controller/controller_model.h"
 
 /* Without a leader that lives, though somebody may want it. */
@@ -91,4 +93,54 @@ controller_state_recount(const struct controller_state *cs, struct controller_co
 		}
 	}
 	*ret_counts = n;
+}
+
+/* ---- what is offline ---- */
+
+static enum missing_reason
+reason_of(const struct controller_state *cs, const struct model_partition *p, int32_t broker_id)
+{
+	if (model_broker(cs, broker_id) == NULL)
+		return MISSING_NOT_REGISTERED;
+	if (ids_have(&p->offline_dirs, broker_id))
+		return MISSING_DIRECTORY_OFFLINE;
+	return ids_have(&p->isr, broker_id) ? MISSING_UNKNOWN : MISSING_NOT_IN_ISR;
+}
+
+static void
+tell_offline(const struct controller_state *cs, const struct model_partition *p,
+	     controller_offline_fn *fn, void *arg)
+{
+	enum missing_reason *reasons = calloc((size_t)p->replicas.count + 1, sizeof(*reasons));
+
+	if (reasons == NULL)
+		abort();
+	for (int32_t i = 0; i < p->replicas.count; i++)
+		reasons[i] = reason_of(cs, p, p->replicas.items[i]);
+	fn(arg, &(struct controller_offline){
+		    .topic = p->topic->name,
+		    .partition = p->number,
+		    .leader_epoch = p->leader_epoch,
+		    .since_ms = p->offline_since_ms,
+		    .unclean = p->topic->unclean,
+		    .replicas = p->replicas.items,
+		    .replica_count = p->replicas.count,
+		    .isr = p->isr.items,
+		    .isr_count = p->isr.count,
+		    .reasons = reasons,
+		});
+	free(reasons);
+}
+
+void
+controller_state_each_offline(const struct controller_state *cs, controller_offline_fn *fn,
+			      void *arg)
+{
+	struct map_iter iter = {0};
+	const struct model_topic *t;
+
+	while (cs->counts.offline_partitions > 0 && (t = map_next(&cs->topics, &iter)) != NULL)
+		for (int32_t i = 0; i < t->partition_count; i++)
+			if (t->partitions[i] != NULL && t->partitions[i]->counted_offline)
+				tell_offline(cs, t->partitions[i], fn, arg);
 }

@@ -53,6 +53,17 @@ begin_epoch(struct isr_follower *f, bool new_leader, int64_t leader_end, int64_t
 	}
 }
 
+/* It is out of the ISR now; known: as it was before, NULL when we did not lead. */
+static void
+note_out(struct isr_follower *f, const struct isr_follower *known, bool since_before,
+	 int64_t now_ms)
+{
+	if (f->in_isr || (known != NULL && !known->in_isr))
+		return; /* or was already */
+	f->out_since_ms = now_ms;
+	f->out_before = known == NULL && since_before;
+}
+
 int
 isr_lead(struct isr *isr, int32_t leader_id, int32_t leader_epoch, const int32_t *replicas,
 	 int32_t replica_count, const int32_t *members, int32_t member_count, int64_t leader_end,
@@ -75,6 +86,7 @@ isr_lead(struct isr *isr, int32_t leader_id, int32_t leader_epoch, const int32_t
 		f->broker_id = replicas[i];
 		f->in_isr = contains(members, member_count, replicas[i]);
 		f->in_proposal = false;
+		note_out(f, new_leader ? NULL : known, new_leader && leader_epoch > 0, now_ms);
 		if (new_epoch || known == NULL)
 			begin_epoch(f, new_leader || known == NULL, leader_end, now_ms);
 		count++;
@@ -287,8 +299,12 @@ isr_propose_shrink(struct isr *isr, int64_t leader_end, int64_t lag_max_ms, int6
 		return false;
 	begin_proposal(isr, ISR_SHRINKING);
 	for (int32_t i = 0; i < isr->follower_count; i++)
-		if (!is_caught_up(&isr->followers[i], leader_end, lag_max_ms, now_ms))
+		if (isr->followers[i].in_proposal &&
+		    !is_caught_up(&isr->followers[i], leader_end, lag_max_ms, now_ms)) {
 			isr->followers[i].in_proposal = false;
+			isr->followers[i].out_since_ms = now_ms;
+			isr->followers[i].out_before = false;
+		}
 	return true;
 }
 

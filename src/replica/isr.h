@@ -28,6 +28,9 @@ struct isr_follower {
 	int64_t log_end_offset, log_start_offset; /* ISR_UNKNOWN_OFFSET until it fetches */
 	int64_t broker_epoch, proposed_epoch;     /* of its last fetch, when it was proposed; -1 */
 	int64_t last_caught_up_ms;
+	/* While it is not in the ISR: since when, or (out_before) since some time before that. */
+	int64_t out_since_ms;
+	bool out_before;
 	int64_t last_fetch_ms, last_fetch_leader_end; /* the leader's log end offset then */
 };
 

@@ -21,6 +21,7 @@
 
 #include "base/bytes.h"
 #include "storage/log.h"
+#include "wire/missing_replica.h"
 
 struct partition;
 
@@ -111,6 +112,26 @@ int32_t partition_preferred_replica(struct partition *p, struct str rack, int64_
  */
 #define PARTITION_STILL_WAITING (-EINPROGRESS)
 MUST_CHECK int partition_check_acks(struct partition *p, int64_t offset, int32_t leader_epoch);
+
+/* A replica that is not in the ISR of a partition that we lead. */
+struct partition_missing {
+	int32_t broker_id;
+	enum missing_reason reason;
+	int64_t since_ms;      /* by the wall clock */
+	bool since_before;     /* since some time before that: we did not lead then */
+	int64_t lag;           /* records; -1: not known */
+	int64_t last_fetch_ms; /* by the wall clock; -1: none */
+};
+struct partition_why {
+	int32_t leader_epoch, min_isr;
+	int32_t *isr;
+	int32_t isr_count;
+	struct partition_missing *missing;
+	int32_t missing_count; /* 0: none is, or we do not lead */
+};
+/* Which replicas are missing, and why; the arrays are in the arena. 0 or -ENOMEM. */
+MUST_CHECK int partition_explain(struct partition *p, struct arena *arena,
+				 struct partition_why *ret_why);
 
 enum partition_wait {
 	PARTITION_WAIT_ACKS,    /* the high watermark reaches offset, or the leadership ends */

@@ -85,7 +85,7 @@ struct wire_field {
 	uint8_t flags;
 	int8_t since, until;           /* versions that have it */
 	int8_t null_since, null_until; /* versions in which it may be null; 1, 0 for none */
-	uint8_t tag;                   /* of fields after regular_count */
+	uint16_t tag;                  /* of fields after regular_count */
 };
 
 struct wire_struct {

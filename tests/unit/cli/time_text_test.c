@@ -125,6 +125,26 @@ a_duration_that_is_none_is_refused(void **state)
 	assert_int_equal(ms, 7);
 }
 
+static void
+times_and_durations_are_written_for_people(void **state)
+{
+	static const struct {
+		int64_t ms;
+		const char *text;
+	} durations[] = {{-5, "0 ms"},           {250, "250 ms"},       {59999, "59 s"},
+			 {60000, "1 min"},       {185000, "3 min 5 s"}, {7200000, "2 h"},
+			 {7260000, "2 h 1 min"}, {442800000, "5 d 3 h"}};
+	char text[DURATION_TEXT_LEN];
+	int64_t ms;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(durations); i++)
+		assert_string_equal(duration_format(durations[i].ms, text, sizeof(text)),
+				    durations[i].text);
+	assert_int_equal(time_parse("2026-11-20T12:00:07.250Z", &ms), 0);
+	assert_string_equal(time_format(ms, text, sizeof(text)), "2026-11-20T12:00:07Z");
+}
+
 int
 main(void)
 {
@@ -133,6 +153,7 @@ main(void)
 	    cmocka_unit_test(a_time_that_is_none_is_refused),
 	    cmocka_unit_test(a_duration_is_days_hours_minutes_and_seconds),
 	    cmocka_unit_test(a_duration_that_is_none_is_refused),
+	    cmocka_unit_test(times_and_durations_are_written_for_people),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -478,6 +478,101 @@ a_failed_directory_costs_its_broker_the_leadership(void **state)
 	assert_string_equal(written(w), "2/1 [2,3]");
 }
 
+static void
+a_directory_that_failed_is_told_where_nothing_else_changes(void **state)
+{
+	const struct update_metadata_request *um;
+	struct world *w = *state;
+
+	brokers_are(w, (int32_t[]){1, 2}, 2, 0);
+	topic_is(w, "t", all, 3);
+	write_succeeds(w, "t", 0);
+	brokers_are(w, all, 3, 0);
+	controller_state_flush(w->cs, &w->fx);
+	forget_effects(w);
+	controller_state_replica_offline(w->cs, &topic_id, 0, 3, true, &w->fx);
+	assert_string_equal(written(w), "");
+	controller_state_flush(w->cs, &w->fx);
+	um = request_to(w, 2, API_UPDATE_METADATA);
+	assert_int_equal(um->topic_states[0].partition_states[0].offline_replicas_count, 1);
+	assert_int_equal(um->topic_states[0].partition_states[0].offline_replicas[0], 3);
+}
+
+/* ---- what is counted and told ---- */
+
+static void
+remember_offline(void *arg, const struct controller_offline *offline)
+{
+	char *text = arg;
+
+	sprintf(text + strlen(text), "%s-%d since %lld isr %d:", offline->topic, offline->partition,
+		(long long)offline->since_ms, offline->isr[0]);
+	for (int32_t i = 0; i < offline->replica_count; i++)
+		sprintf(text + strlen(text), " %d=%d", offline->replicas[i], offline->reasons[i]);
+}
+
+static const char *
+told_offline(struct world *w)
+{
+	static char text[256];
+
+	text[0] = '\0';
+	controller_state_each_offline(w->cs, remember_offline, text);
+	return text;
+}
+
+static void
+what_has_no_leader_is_told_with_the_time_and_the_reasons(void **state)
+{
+	struct controller_counts n;
+	struct world *w = *state;
+
+	controller_state_set_time(w->cs, 1000);
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", all, 3);
+	write_succeeds(w, "t", 0);
+	controller_state_flush(w->cs, &w->fx);
+	assert_string_equal(told_offline(w), "");
+	controller_state_replica_offline(w->cs, &topic_id, 0, 3, true, &w->fx);
+	write_succeeds(w, "t", 1);
+	brokers_are(w, (int32_t[]){1, 3}, 2, 0);
+	write_succeeds(w, "t", 2);
+	controller_state_set_time(w->cs, 2000);
+	brokers_are(w, (int32_t[]){3}, 1, 0);
+	write_succeeds(w, "t", 3);
+	controller_state_set_time(w->cs, 3000);
+	brokers_are(w, (int32_t[]){2, 3}, 2, 0);
+	assert_string_equal(told_offline(w), "t-0 since 2000 isr 1: 1=1 2=8 3=2");
+	controller_state_count(w->cs, &n);
+	assert_int_equal(n.offline_partitions, 1);
+	assert_int_equal(n.elections, 0);
+	controller_state_set_unclean(w->cs, "t", true, &w->fx);
+	write_succeeds(w, "t", 4);
+	assert_string_equal(told_offline(w), "");
+	controller_state_count(w->cs, &n);
+	assert_int_equal(n.offline_partitions, 0);
+	assert_int_equal(n.preferred_imbalance, 1);
+	assert_int_equal(n.elections, 1);
+	assert_int_equal(n.unclean_elections, 1);
+}
+
+static void
+the_next_controller_knows_from_the_znode_since_when(void **state)
+{
+	struct world *w = *state;
+	struct controller_leadership l = {.leader = -1,
+					  .leader_epoch = 3,
+					  .isr = (int32_t[]){1},
+					  .isr_count = 1,
+					  .changed_ms = 777};
+	struct controller_assignment a = {.partition = 0, .replicas = all, .replica_count = 3};
+
+	controller_state_set_time(w->cs, 5000);
+	controller_state_topic(w->cs, "t", &topic_id, &a, 1, NULL);
+	controller_state_put_leadership(w->cs, "t", 0, &l);
+	assert_string_equal(told_offline(w), "t-0 since 777 isr 1: 1=1 2=1 3=1");
+}
+
 /* ---- elections that somebody asks for ---- */
 
 /* Led by 2, with 1 preferred, alive and in the ISR again. */
@@ -1062,6 +1157,9 @@ main(void)
 	    TEST(a_topic_goes_when_every_replica_has_been_deleted),
 	    TEST(a_request_to_delete_what_does_not_exist_is_removed),
 	    TEST(a_failed_directory_costs_its_broker_the_leadership),
+	    TEST(a_directory_that_failed_is_told_where_nothing_else_changes),
+	    TEST(what_has_no_leader_is_told_with_the_time_and_the_reasons),
+	    TEST(the_next_controller_knows_from_the_znode_since_when),
 	    TEST(the_preferred_replica_leads_again_when_asked_for),
 	    TEST(an_election_that_cannot_be_has_its_reason),
 	    TEST(an_unclean_election_takes_whoever_is_there),

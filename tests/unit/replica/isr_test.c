@@ -178,6 +178,40 @@ a_new_leader_knows_nothing_and_an_old_one_keeps_what_it_knew(void **state)
 }
 
 static void
+since_when_a_follower_is_out_is_remembered(void **state)
+{
+	struct isr_follower *third;
+	int32_t members[3];
+	struct world w;
+
+	(void)state;
+	begin(&w, 3);
+	isr_fetched(&w.isr, 2, -1, 10, 0, 10, 1000);
+	isr_fetched(&w.isr, 3, -1, 9, 0, 10, 1000);
+	assert_true(isr_propose_shrink(&w.isr, 10, LAG_MAX_MS, 40000));
+	isr_fetched(&w.isr, 2, -1, 10, 0, 10, 40000);
+	isr_commit(&w.isr, members, isr_members(&w.isr, 1, true, members));
+	third = &w.isr.followers[1];
+	assert_false(third->in_isr);
+	assert_int_equal(third->out_since_ms, 40000);
+	assert_false(third->out_before);
+	/* The same leader at its next epoch knows it still; of a new replica it knows all. */
+	assert_int_equal(isr_lead(&w.isr, 1, 5, (int32_t[]){1, 2, 3, 4}, 4, all, 2, 10, 50000), 0);
+	assert_int_equal(w.isr.followers[1].out_since_ms, 40000);
+	assert_int_equal(w.isr.followers[2].out_since_ms, 50000);
+	assert_false(w.isr.followers[2].out_before);
+	/* Another one knows only that it was before its time, but for a new partition. */
+	isr_resign(&w.isr);
+	assert_int_equal(isr_lead(&w.isr, 1, 7, all, 3, all, 2, 10, 60000), 0);
+	assert_int_equal(w.isr.followers[1].out_since_ms, 60000);
+	assert_true(w.isr.followers[1].out_before);
+	isr_resign(&w.isr);
+	assert_int_equal(isr_lead(&w.isr, 1, 0, all, 3, all, 2, 10, 70000), 0);
+	assert_false(w.isr.followers[1].out_before);
+	isr_fini(&w.isr);
+}
+
+static void
 a_proposal_names_the_lives_whose_fetches_it_rests_on(void **state)
 {
 	int64_t epochs[3];
@@ -255,6 +289,7 @@ main(void)
 	    TEST(one_who_reaches_the_former_end_with_each_fetch_stays),
 	    TEST(a_new_leader_knows_nothing_and_an_old_one_keeps_what_it_knew),
 	    TEST(a_leader_that_missed_an_epoch_knows_nothing_of_its_followers),
+	    TEST(since_when_a_follower_is_out_is_remembered),
 	    TEST(a_proposal_names_the_lives_whose_fetches_it_rests_on),
 	    TEST(a_consumer_is_sent_to_the_replica_that_is_furthest),
 	    TEST(the_low_watermark_is_the_smallest_start_of_the_living),

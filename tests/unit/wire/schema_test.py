@@ -18,6 +18,7 @@ import generate  # noqa: E402  (the path is set above)
 
 REFERENCE = os.path.join(
     os.environ.get("KLAMM_REFERENCE", os.path.join(TOP, "..", "shared", "reference")), "protocol")
+OWN_TAGS = 10000  # and above: Klamm's
 FOLDERS = ["3.9", "3.9-internal/group-coordinator", "3.9-internal/transaction-coordinator",
            "4.0-trunk-internal/storage"]
 
@@ -97,9 +98,10 @@ class SchemaTest(unittest.TestCase):
                              name)
 
     def compare(self, message, struct, fields, common, outer, where):
-        self.assertEqual([field.name for field in struct.fields],
+        kafkas = [f for f in struct.fields if f.tag is None or f.tag < OWN_TAGS]
+        self.assertEqual([field.name for field in kafkas],
                          [field["name"] for field in fields], where)
-        for ours, theirs in zip(struct.fields, fields):
+        for ours, theirs in zip(kafkas, fields):
             place = f"{where}.{ours.name}"
             valid = versions(theirs["versions"], outer)
             self.assertEqual(ours.type, theirs["type"], place)
@@ -118,6 +120,19 @@ class SchemaTest(unittest.TestCase):
             if ours.struct is not None:
                 inner = theirs.get("fields") or common[ours.item]["fields"]
                 self.compare(message, ours.struct, inner, common, valid, place)
+
+    def test_what_is_our_own_says_so_by_name_and_tag_and_is_never_sent_unasked(self):
+        own = [field for message in self.ours.values() for struct in message.all_structs()
+               for field in struct.fields if field.tag is not None and field.tag >= OWN_TAGS]
+        self.assertNotEqual(own, [])
+        for field in own:
+            self.assertTrue(field.name.startswith("Klamm"), field.name)
+            self.assertTrue(field.default == "null" or not generate.sets_default(field))
+        for message in self.ours.values():
+            for struct in message.all_structs():
+                for field in struct.fields:
+                    if field.name.startswith("Klamm"):
+                        self.assertIn(field, own)
 
     def test_all_that_a_zookeeper_broker_serves_is_declared(self):
         for name, theirs in self.reference.items():

@@ -36,6 +36,13 @@ struct fetching {
 	bool held_back; /* throttled: nothing is read for now */
 };
 
+/* For each target: of the request's or the session's memory, and for its part of the answer. */
+#define TARGET_BYTES                                                                               \
+	(sizeof(struct fetching) + sizeof(struct fetch_response_partition_data) +                  \
+	 sizeof(struct fetchable_topic_response) + TOPIC_NAME_BYTES)
+/* A name, its end, and what the arena rounds up. */
+#define TOPIC_NAME_BYTES 272
+
 struct fetch_state {
 	const struct fetch_request *req;
 	struct fetch_context context;
@@ -394,11 +401,12 @@ fill_response(struct api_call *call, struct fetch_state *state, struct fetch_res
 	struct fetch_response_partition_data *all;
 	const struct fetch_target *last = NULL;
 	struct fetchable_topic_response *topic = NULL;
-	int32_t n = 0;
+	int32_t included = 0, n = 0;
 
-	all = fetch_response_partition_data_new(&call->arena, (int32_t)context->target_count);
-	resp->responses =
-	    fetchable_topic_response_new(&call->arena, (int32_t)context->target_count);
+	for (size_t i = 0; i < context->target_count; i++)
+		included += context->targets[i].include;
+	all = fetch_response_partition_data_new(&call->arena, included);
+	resp->responses = fetchable_topic_response_new(&call->arena, included);
 	if (all == NULL || resp->responses == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < context->target_count; i++) {
@@ -697,7 +705,7 @@ api_fetch(struct api_call *call, void *request)
 	state->sleeper.wake = on_sleeper_wake;
 	st = fetch_session_begin(call->api->sessions, req, api_version(call),
 				 is_follower(state) ? state->replica_id : CONSUMER_REPLICA_ID,
-				 &call->arena, &state->context);
+				 &call->arena, TARGET_BYTES, &state->context);
 	if (st != 0) {
 		answer_error(call, st);
 		return;

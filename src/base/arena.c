@@ -36,6 +36,14 @@ free_chunks(struct arena_chunk *chunk)
 }
 
 void
+arena_allow(struct arena *a, size_t count, size_t size)
+{
+	size_t left = SIZE_MAX - a->limit;
+
+	a->limit += count > 0 && size > left / count ? left : count * size;
+}
+
+void
 arena_fini(struct arena *a)
 {
 	free_chunks(a->chunks);

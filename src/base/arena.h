@@ -26,6 +26,8 @@ struct arena {
 /* limit: bytes in all; nothing is allocated until the first arena_alloc(). */
 void arena_init(struct arena *a, size_t limit);
 void arena_fini(struct arena *a);
+/* Raises the limit, for what the owner himself needs beside what was asked of him. */
+void arena_allow(struct arena *a, size_t count, size_t size);
 /* Forgets everything but keeps the newest chunk for reuse. */
 void arena_reset(struct arena *a);
 

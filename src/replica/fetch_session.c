@@ -109,6 +109,13 @@ close_session(struct fetch_sessions *fs, int32_t id)
 	fetch_session_put(s);
 }
 
+/* Targets and what is made of them, in arrays that may have to grow once. */
+static void
+allow_targets(struct arena *arena, size_t count, size_t target_bytes)
+{
+	arena_allow(arena, count, 2 * (sizeof(struct fetch_target) + target_bytes));
+}
+
 static int
 append_target(void *arg, const struct fetch_target *t)
 {
@@ -119,12 +126,14 @@ append_target(void *arg, const struct fetch_target *t)
 }
 
 static int
-list_request(const struct fetch_request *req, struct arena *arena, struct fetch_context *context)
+list_request(const struct fetch_request *req, struct arena *arena, size_t target_bytes,
+	     struct fetch_context *context)
 {
 	size_t count = 0;
 
 	for (int32_t t = 0; t < req->topics_count; t++)
 		count += (size_t)req->topics[t].partitions_count;
+	allow_targets(arena, count, target_bytes);
 	context->targets = arena_calloc(arena, count, sizeof(*context->targets));
 	if (context->targets == NULL)
 		return -ENOMEM;
@@ -168,7 +177,7 @@ enter_session(struct fetch_sessions *fs, const struct fetch_request *req,
 
 static int
 begin_incremental(struct fetch_sessions *fs, const struct fetch_request *req, struct arena *arena,
-		  struct fetch_context *context)
+		  size_t target_bytes, struct fetch_context *context)
 {
 	int st = enter_session(fs, req, context);
 	size_t size;
@@ -186,6 +195,7 @@ begin_incremental(struct fetch_sessions *fs, const struct fetch_request *req, st
 		context->session->size = size;
 		lock_release(&fs->lock);
 		context->incremental = true;
+		allow_targets(arena, size, target_bytes);
 		st =
 		    fetch_session_list(context->session, env_monotonic_ms(fs->env), arena, context);
 	}
@@ -196,7 +206,8 @@ begin_incremental(struct fetch_sessions *fs, const struct fetch_request *req, st
 
 int
 fetch_session_begin(struct fetch_sessions *fs, const struct fetch_request *req, int version,
-		    int32_t follower_id, struct arena *arena, struct fetch_context *ret_context)
+		    int32_t follower_id, struct arena *arena, size_t target_bytes,
+		    struct fetch_context *ret_context)
 {
 	struct fetch_context context = {.uses_topic_ids = version >= 13,
 					.follower_id = follower_id};
@@ -207,9 +218,9 @@ fetch_session_begin(struct fetch_sessions *fs, const struct fetch_request *req, 
 		if (version >= 7 && req->session_id != 0)
 			close_session(fs, req->session_id);
 		context.create = version >= 7 && req->session_epoch == INITIAL_EPOCH;
-		st = list_request(req, arena, &context);
+		st = list_request(req, arena, target_bytes, &context);
 	} else {
-		st = begin_incremental(fs, req, arena, &context);
+		st = begin_incremental(fs, req, arena, target_bytes, &context);
 	}
 	if (st == 0)
 		*ret_context = context;

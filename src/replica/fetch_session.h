@@ -79,12 +79,15 @@ void fetch_sessions_close(struct fetch_sessions *fs);
  * read; topics without id are given by name in the request, or resolved by the caller afterwards.
  * fetch_session_leave() ends it in any case where it returns 0.
  *
+ * target_bytes  what the caller will need of the arena for each target, besides the target: its
+ *               limit is raised by that for each partition of the request or of its session
+ *
  * Returns 0; K_FETCH_SESSION_ID_NOT_FOUND, K_INVALID_FETCH_SESSION_EPOCH,
  * K_FETCH_SESSION_TOPIC_ID_ERROR for the whole answer; -ENOMEM.
  */
 MUST_CHECK int fetch_session_begin(struct fetch_sessions *fs, const struct fetch_request *req,
 				   int version, int32_t follower_id, struct arena *arena,
-				   struct fetch_context *ret_context);
+				   size_t target_bytes, struct fetch_context *ret_context);
 
 /*
  * What follows is for an incremental fetch, and does nothing for another.

@@ -9,6 +9,7 @@ import pytest
 
 from conftest import Broker, wait_until
 from test_records import consume, create, produce
+from wire import Connection
 
 PRODUCE, METADATA, API_VERSIONS = 0, 3, 18
 
@@ -263,3 +264,21 @@ def test_a_secured_configuration_is_not_run_without_its_security(make_broker):
     done = run_klammd(make_broker(
         {"authorizer.class.name": "kafka.security.authorizer.AclAuthorizer"}))
     assert done.returncode == 1 and "ACLs" in done.stderr
+
+
+def test_a_session_of_very_many_partitions_is_answered(standalone):
+    """None of them exists: each is looked at with each fetch. A follower may have as many."""
+    count = 20000
+    partitions = [{"Partition": p, "PartitionMaxBytes": 1000} for p in range(count)]
+    with Connection(standalone.port) as c:
+        whole = c.call("Fetch", 12, {"ReplicaId": -1, "MaxWaitMs": 500, "MinBytes": 1,
+                                     "SessionEpoch": 0, "Topics": [
+            {"Topic": "t", "Partitions": partitions}]})
+        assert sum(len(t["Partitions"]) for t in whole["Responses"]) == count
+        assert whole["SessionId"] > 0
+        for epoch in (1, 2):
+            news = c.call("Fetch", 12, {"ReplicaId": -1, "MaxWaitMs": 500, "MinBytes": 1,
+                                        "SessionId": whole["SessionId"], "SessionEpoch": epoch,
+                                        "Topics": []})
+            assert (news["ErrorCode"], news["SessionId"]) == (0, whole["SessionId"])
+            assert sum(len(t["Partitions"]) for t in news["Responses"]) == count

@@ -52,7 +52,7 @@ begin_fetch(struct world *w, int version, int32_t follower_id)
 {
 	fetch_session_leave(&w->context);
 	w->context = (struct fetch_context){0};
-	return fetch_session_begin(w->fs, &w->req, version, follower_id, &w->arena, &w->context);
+	return fetch_session_begin(w->fs, &w->req, version, follower_id, &w->arena, 0, &w->context);
 }
 
 static int

@@ -85,6 +85,14 @@ MUST_CHECK int office_delete_tree(struct controller *c, const char *path);
 /* Carries out the effects that write assignments, pipelined. */
 MUST_CHECK int office_write_topics(struct controller *c, const struct effects *fx,
 				   struct effects *next);
+/*
+ * In controller_state_znodes.c: carries out the effects that write states, in batches, pipelined.
+ * again: what is decided anew where the state was not what we knew.
+ */
+MUST_CHECK int office_write_states(struct controller *c, const struct effects *fx,
+				   struct effects *again);
+/* Takes in the state as it is written. -ENOENT: there is none. */
+MUST_CHECK int office_reread_state(struct controller *c, const char *topic, int32_t partition);
 /* Reads the named topics, arming their watches. fx NULL: facts only. */
 MUST_CHECK int office_read_topics(struct controller *c, const char *const *names, size_t count,
 				  struct effects *fx);

@@ -116,8 +116,15 @@ build() {
 #
 # Two tests want their members to come together, in the time that Kafka waits for more by default;
 # the others need not wait for that.
+#
+# Three race with themselves and are given a second run when they lose:
+#   0033  of 2.12.0 lets its consumer create topics while it deletes the topics that this one reads
+#   0102  lets one member expire in the millisecond in which the other's heartbeat is due: lost 1 of 8
+#         on Apache Kafka 3.9, 2 of 10 here
+#   0113  expects one member's SyncGroup to be faster than the other's two requests after it; the
+#         sooner a broker answers, the less time there is
 suite() {
-	local test out ok delay
+	local test delay runs
 	printf '%s\n' bootstrap.servers=localhost:19092 broker.address.family=v4 \
 		test.timeout.multiplier=2 >"$cache/test.conf"
 	for test in ${RDKAFKA_TESTS:-$(sed 's/#.*//' "$here/librdkafka-$1.list")}; do
@@ -125,24 +132,35 @@ suite() {
 		0113 | 0118) delay=3000 ;;
 		*) delay=0 ;;
 		esac
-		start_broker -o offsets.topic.replication.factor=1 \
-			-o "group.initial.rebalance.delay.ms=$delay" ||
-			{ echo "no broker"; failed=$((failed + 1)); continue; }
-		cd "$cache/$1/tests" || return
-		out=$cache/$1-$test.out
-		RDKAFKA_TEST_CONF=$cache/test.conf TEST_KAFKA_VERSION=3.9.0 BROKERS=localhost:19092 \
-			TESTS=${test%%:*} SUBTESTS=$(cut -sd: -f2 <<<"$test") LD_LIBRARY_PATH=../src:../src-cpp \
-			timeout 900 ./test-runner -p1 -L >"$out" 2>&1
-		ok=$?
-		stop_broker
-		# What the suite itself switches off ends well too.
-		if [ $ok = 0 ] && grep -a '^|.* PASSED' "$out" | grep -qav '<MAIN>'; then
+		case $test in
+		0033 | 0102 | 0113) runs=2 ;;
+		*) runs=1 ;;
+		esac
+		while ! suite_test "$1" "$test" "$delay" && [ $((--runs)) -gt 0 ]; do
+			echo "again: librdkafka $1 test $test"
+		done
+		if [ "$runs" -gt 0 ]; then
 			passed=$((passed + 1))
 		else
 			failed=$((failed + 1))
-			echo "FAILED: librdkafka $1 test $test: $out"
+			echo "FAILED: librdkafka $1 test $test: $cache/$1-$test.out"
 		fi
 	done
+}
+
+# suite_test VERSION TEST DELAY: one test on a broker of its own.
+suite_test() {
+	local out=$cache/$1-$2.out ok
+	start_broker -o offsets.topic.replication.factor=1 \
+		-o "group.initial.rebalance.delay.ms=$3" || { echo "no broker"; return 1; }
+	cd "$cache/$1/tests" || return
+	RDKAFKA_TEST_CONF=$cache/test.conf TEST_KAFKA_VERSION=3.9.0 BROKERS=localhost:19092 \
+		TESTS=${2%%:*} SUBTESTS=$(cut -sd: -f2 <<<"$2") LD_LIBRARY_PATH=../src:../src-cpp \
+		timeout 900 ./test-runner -p1 -L >"$out" 2>&1
+	ok=$?
+	stop_broker
+	# What the suite itself switches off ends well too.
+	[ $ok = 0 ] && grep -a '^|.* PASSED' "$out" | grep -qav '<MAIN>'
 }
 
 librdkafka() {

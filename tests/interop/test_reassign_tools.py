@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
-from cluster_load import assert_replicas_identical, described, end, isr_is, make_topic  # noqa: E402
+from cluster_load import assert_replicas_identical, end, isr_is, make_topic  # noqa: E402
 from conftest import Cluster, ZooKeeper, wait_until  # noqa: E402
 from test_cli import ok, refused  # noqa: E402
 from test_disk import JARS, Kafka, pytestmark  # noqa: E402,F401
-from test_reassign import fill, replicas, run_in, throttles  # noqa: E402
+from test_reassign import fill, isrs, leaders, preferred, replicas, run_in, throttles  # noqa: E402
 
 CONFIG = {"default.replication.factor": 2, "auto.leader.rebalance.enable": "false",
           "group.initial.rebalance.delay.ms": 0}
@@ -135,16 +135,15 @@ def test_kafkas_tool_cancels(three):
 
 def test_kafkas_tool_elects_leaders(three):
     topic = make_topic(three, partitions=3, replicas=2)
-    preferred = {n: r[0] for n, r in replicas(three, topic).items()}
+    first = preferred(three, topic)
     three.brokers[0].restart()
-    lost = [n for n, id in preferred.items() if id == 1]
-    wait_until(lambda: all(len(p.isrs) == 2 for p in described(three, topic).values()), "in sync")
+    lost = [n for n, id in first.items() if id == 1]
+    wait_until(lambda: all(len(i) == 2 for i in isrs(three, topic).values()), "in sync")
     out = tool(three, "LeaderElectionCommand", "--election-type", "preferred",
                "--all-topic-partitions")
     assert "Successfully completed leader election (PREFERRED)" in out
     assert all(f"{topic}-{n}" in out for n in lost)
-    wait_until(lambda: {n: p.leader for n, p in described(three, topic).items()} == preferred,
-               "the preferred replicas lead")
+    wait_until(lambda: leaders(three, topic) == first, "the preferred replicas lead")
     out = tool(three, "LeaderElectionCommand", "--election-type", "preferred", "--topic", topic,
                "--partition", 0)
     assert "Valid replica already elected" in out

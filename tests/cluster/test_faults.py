@@ -1,0 +1,168 @@
+"""Brokers that come back with less than they had, with more than their leader has, or elsewhere."""
+import shutil
+import threading
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from cluster_load import (Load, check_all, described, described_by, end, isr_is, leader_of,
+                          make_topic, make_topic_on, segments)
+from conftest import Cluster, free_port, wait_until
+
+
+@pytest.fixture
+def three(tmp_path, zookeeper):
+    c = Cluster(tmp_path, 3, zookeeper=zookeeper, chroot=f"/{tmp_path.name}", config={
+        "min.insync.replicas": 2, "replica.lag.time.max.ms": 5000, "offsets.topic.num.partitions": 3,
+        "default.replication.factor": 3, "offsets.topic.replication.factor": 3,
+        "group.initial.rebalance.delay.ms": 0, "zookeeper.session.timeout.ms": 4000,
+        "auto.leader.rebalance.enable": "false"}).start()
+    yield c
+    end(c)
+
+
+def whole(cluster, topic):
+    wait_until(lambda: isr_is(cluster, topic, {1, 2, 3}), "all are in sync")
+
+
+def test_a_broker_that_comes_back_with_an_empty_disk_gets_everything_again(three):
+    """A follower, and one that led when it died: it has no say in what the records are."""
+    topic = make_topic(three)
+    load = Load(three, topic, pause_s=0.001)
+    for role in "follower", "leader":
+        load.wait_acked(1000)
+        leader = leader_of(three, topic)
+        victim = leader if role == "leader" else next(b for b in three.brokers if b is not leader)
+        victim.kill()
+        wait_until(lambda: all(victim.id not in p.isrs for p in described_by(
+            three, victim, topic).values()), "it has left the ISR")
+        shutil.rmtree(victim.data)
+        load.wait_acked(500)
+        victim.start()
+        whole(three, topic)
+    check_all(three, topic, load)
+    assert [b.errors() for b in three.brokers] == [[], [], []]
+
+
+def cut_off(path, count):
+    """The last batches of a segment are gone, and a piece of the one before."""
+    data = path.read_bytes()
+    starts, at = [], 0
+    while at < len(data):
+        starts.append(at)
+        at += 12 + int.from_bytes(data[at + 8:at + 12], "big")
+    path.write_bytes(data[:starts[-count] - 7])
+
+
+def test_a_follower_that_is_ahead_of_its_leader_cuts_back(three):
+    """The machine of a leader lost the last records before it had flushed them, which no producer was
+    waiting for; it comes back alone and leads. The others have more, and give it up."""
+    topic = make_topic_on(three, "t", [[1, 2, 3]])
+    load = Load(three, topic, pause_s=0.001)
+    load.wait_acked(1000)
+    load.stop()
+    kept = described_end(three, topic)
+    producer = Producer({"bootstrap.servers": three.bootstrap, "acks": 1, "linger.ms": 0})
+    for i in range(40):
+        producer.produce(topic, value="-1")
+        producer.flush(10)
+    wait_until(lambda: len({tuple(segments(b, topic, 0).items()) for b in three.brokers}) == 1,
+               "the others have it")
+    for broker in three.brokers[::-1]:  # the leader last, with all still in the ISR
+        broker.kill()
+    first = three.brokers[0]
+    cut_off(first.data / "t-0" / f"{0:020}.log", 30)
+    first.start()
+    wait_until(lambda: described_by_one(first, topic).leader == 1, "it leads")
+    for broker in three.brokers[1:]:
+        broker.start()
+    whole(three, topic)
+    left = described_end(three, topic)
+    assert kept < left < kept + 40
+    for broker in three.brokers[1:]:
+        assert f"truncated to where the leader's history parts from ours partition=t-0 from={kept + 40}"\
+            f" to={left}" in broker.log()
+    load = Load(three, topic, pause_s=0.001)
+    load.next = 100000
+    load.wait_acked(500)
+    load.stop()
+    wait_until(lambda: len({tuple(segments(b, topic, 0).items()) for b in three.brokers}) == 1,
+               "all have the same")
+
+
+def described_by_one(broker, topic):
+    return Producer({"bootstrap.servers": broker.bootstrap}).list_topics(
+        topic, timeout=10).topics[topic].partitions[0]
+
+
+def described_end(cluster, topic):
+    consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "none"})
+    high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
+    consumer.close()
+    return high
+
+
+class Reader:
+    """A member of a group on a thread of its own, which commits what it has read."""
+
+    def __init__(self, cluster, topic):
+        self.consumer = Consumer({
+            "bootstrap.servers": cluster.bootstrap, "group.id": "g", "auto.offset.reset": "earliest",
+            "enable.auto.commit": False, "session.timeout.ms": 10000})
+        self.consumer.subscribe([topic])
+        self.seen, self.running = set(), True
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while self.running:
+            messages = [m for m in self.consumer.consume(200, 0.2) if m.error() is None]
+            if messages:
+                self.seen.update(int(m.value()) for m in messages)
+                try:
+                    self.consumer.commit(asynchronous=False)
+                except KafkaException:
+                    pass  # the coordinator moves, or a member came: what follows is committed
+        self.consumer.close()
+
+    def stop(self):
+        self.running = False
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+def committed(cluster, topic):
+    """{partition: (committed, end)} of the group."""
+    consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "g"})
+    partitions = [TopicPartition(topic, n) for n in described(cluster, topic)]
+    offsets = {p.partition: (p.offset, consumer.get_watermark_offsets(p, timeout=10)[1])
+               for p in consumer.committed(partitions, timeout=10)}
+    consumer.close()
+    return offsets
+
+
+def test_a_rolling_restart_goes_unnoticed_by_producers_and_groups(three):
+    """Every broker in turn, the controller too; each comes back at another address."""
+    topic = make_topic(three)
+    load = Load(three, topic, pause_s=0.001)
+    readers = [Reader(three, topic) for _ in range(2)]
+    for broker in three.brokers:
+        seen = sum(len(r.seen) for r in readers)
+        load.wait_acked(500)
+        wait_until(lambda: sum(len(r.seen) for r in readers) > seen, "the group reads")
+        broker.stop()
+        assert "leaderships have moved to other brokers" in broker.log()
+        broker.port = free_port()
+        broker.settings["listeners"] = f"PLAINTEXT://127.0.0.1:{broker.port}"
+        broker.start()
+        whole(three, topic)
+    load.wait_acked(500)
+    load.stop()
+    wait_until(lambda: set(load.acked) <= set().union(*(r.seen for r in readers)), "all is read")
+    wait_until(lambda: all(at == last for at, last in committed(three, topic).values() if last > 0),
+               "all is committed")
+    for reader in readers:
+        reader.stop()
+    check_all(three, topic, load)
+    assert [b.errors() for b in three.brokers] == [[], [], []]
+    assert sum(b.metric("klamm_isr_shrinks_total") for b in three.brokers) == 0

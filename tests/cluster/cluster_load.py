@@ -65,6 +65,23 @@ def isr_is(cluster, topic, ids):
 KEYS = 12  # so many that each of three or four partitions gets some
 
 
+def is_whole(cluster, topic):
+    """All replicas are in sync, and all brokers say so and name the same leaders: one that was cut off
+    may not know yet what has become of it, and clients would believe it."""
+    views = set()
+    for broker in cluster.brokers:
+        client = AdminClient({"bootstrap.servers": broker.bootstrap})
+        view = client.list_topics(topic, timeout=10).topics[topic].partitions
+        if not view or any(set(p.isrs) != set(p.replicas) for p in view.values()):
+            return False
+        views.add(tuple(sorted((n, p.leader) for n, p in view.items())))
+    return len(views) == 1
+
+
+def wait_whole(cluster, topic):
+    wait_until(lambda: is_whole(cluster, topic), "all replicas are in sync, and all brokers know")
+
+
 class Load:
     """An idempotent producer with acks=all on a thread; what was acknowledged, and where it is.
 
@@ -172,6 +189,7 @@ def leader_of(cluster, topic):
 def check_all(cluster, topic, load):
     """Nothing that was acknowledged is lost, and the replicas are the same."""
     load.stop()
+    wait_whole(cluster, topic)
     check_once_and_in_order(load, consume_all(cluster, topic))
     assert_replicas_identical(cluster, topic)
 

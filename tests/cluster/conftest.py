@@ -97,10 +97,10 @@ class Process:
 class ZooKeeper:
     """One server: alone, or of an ensemble, where `more` is the rest of its configuration."""
 
-    def __init__(self, path, tick_ms=500, more="", wait=True):
+    def __init__(self, path, tick_ms=500, more="", wait=True, host="127.0.0.1"):
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.host, self.port = host, free_port()
         self.tick_ms = tick_ms
         self.more = more
         self.process = None
@@ -108,13 +108,13 @@ class ZooKeeper:
 
     @property
     def connect(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def start(self, wait=True):
         config = self.path / "zoo.cfg"
         config.write_text(
             f"tickTime={self.tick_ms}\ninitLimit=10\nsyncLimit=5\ndataDir={self.path}/data\n"
-            f"clientPort={self.port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"
+            f"clientPort={self.port}\nclientPortAddress={self.host}\nadmin.enableServer=false\n"
             f"4lw.commands.whitelist=*\nmaxClientCnxns=0\n{self.more}")
         (self.path / "data").mkdir(exist_ok=True)
         self.process = Process(
@@ -133,7 +133,7 @@ class ZooKeeper:
 
     def four_letters(self, word):
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 5) as s:
+            with socket.create_connection((self.host, self.port), 5) as s:
                 s.sendall(word.encode())
                 answer = b""
                 while chunk := s.recv(4096):
@@ -184,21 +184,26 @@ class Ensemble:
 
 
 class Broker:
-    """One klammd with a data directory that outlives its restarts."""
+    """One klammd with a data directory that outlives its restarts.
 
-    def __init__(self, path, broker_id=0, zookeeper=None, config=None, listeners=None):
+    host and prefix: where it is reached, and what to run it by, when that is another network.
+    """
+
+    def __init__(self, path, broker_id=0, zookeeper=None, config=None, listeners=None,
+                 host="127.0.0.1", prefix=()):
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
         self.data = self.path / "data"
         self.id = broker_id
+        self.host, self.prefix = host, prefix
         self.port = free_port()
         self.http_port = free_port()
         self.process = None
         settings = {
             "broker.id": broker_id,
-            "listeners": listeners or f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": listeners or f"PLAINTEXT://{host}:{self.port}",
             "log.dirs": self.data,
-            "klamm.http.listeners": f"http://127.0.0.1:{self.http_port}",
+            "klamm.http.listeners": f"http://{host}:{self.http_port}",
             "log.initial.task.delay.ms": 100,
             "zookeeper.session.timeout.ms": 6000,
         }
@@ -211,7 +216,7 @@ class Broker:
 
     @property
     def bootstrap(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def write_config(self):
         file = self.path / "server.properties"
@@ -219,7 +224,8 @@ class Broker:
         return file
 
     def start(self, wait=True):
-        self.process = Process([BUILD / "klammd", self.write_config()], self.path / "klammd.log")
+        self.process = Process([*self.prefix, BUILD / "klammd", self.write_config()],
+                               self.path / "klammd.log")
         if wait:
             wait_until(lambda: self.is_ready() or not self.process.running(),
                        f"broker {self.id} is ready")
@@ -232,7 +238,7 @@ class Broker:
     def get(self, path):
         """(status, text) of a page of the HTTP listener; status 0 when it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as r:
+            with urllib.request.urlopen(f"http://{self.host}:{self.http_port}{path}", timeout=5) as r:
                 return r.status, r.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()

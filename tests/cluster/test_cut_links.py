@@ -7,7 +7,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from cluster_load import (Load, check_all, consume_all, create_on, described_by, end, isr_is,
-                          isr_of, leader_of, make_topic, make_topic_on, segments)
+                          isr_of, leader_of, make_topic, make_topic_on, segments, wait_whole)
 from conftest import wait_until
 from links import BLACKHOLE, CUT, HOLD, PASS, LinkedCluster
 from wire import Connection, record_batch
@@ -69,10 +69,6 @@ def send_one(broker, acks, value, topic="t", timeout_ms=1000):
     return answer["Responses"][0]["PartitionResponses"][0]["ErrorCode"]
 
 
-def wait_whole(cluster, topic="t"):
-    wait_until(lambda: isr_is(cluster, topic, {1, 2, 3}), "all are in sync again")
-
-
 # ---- single links ------------------------------------------------------------------------------
 
 
@@ -87,7 +83,7 @@ def test_a_leader_goes_on_without_a_follower_that_it_cannot_reach(make_cluster):
         wait_until(lambda: isr_is(c, topic, {1, 2, 3} - {follower}), "it has left the ISR")
         load.wait_acked(300)
         c.links.heal()
-        wait_whole(c)
+        wait_whole(c, topic)
     check_all(c, topic, load)
     assert [b.errors() for b in c.brokers] == [[], [], []]
 
@@ -117,7 +113,7 @@ def test_a_controller_that_cannot_reach_a_broker_commands_the_others(make_cluste
         wait_until(lambda: controller.log().count("reached the broker again") == said, "it is heard")
         wait_until(lambda: (deaf.data / f"with-{mode}-0").exists() and
                    isr_is(c, f"with-{mode}", {deaf.id, third.id}), "the broker has what it missed")
-        wait_whole(c)
+        wait_whole(c, topic)
     check_all(c, topic, load)
     assert [b.errors() for b in c.brokers] == [[], [], []]
 
@@ -165,9 +161,10 @@ def test_of_two_brokers_that_believe_they_lead_one_acknowledges(make_cluster, al
     assert send_one(old, -1, b"-2") != NONE
     load.wait_acked(300)
     c.links.heal()
-    wait_whole(c)
+    wait_whole(c, topic)
     load.wait_acked(300)
     load.stop()
+    wait_whole(c, topic)
     got = consume_all(c, topic)
     assert not {-1, -2} & {v for values in got.values() for v in values}
     check_all(c, topic, load)
@@ -198,7 +195,7 @@ def test_what_a_replaced_controller_sent_late_is_refused(make_cluster, zk):
         assert connection.call("Metadata", 9, {"Topics": []})["ControllerId"] == new.id
     c.links.heal()
     wait_until(lambda: "resigned as controller" in old.log(), "it learns")
-    wait_whole(c)
+    wait_whole(c, topic)
     now = zk.get("/brokers/topics/late/partitions/0/state")
     assert now[1].version - state[1].version <= 1  # nobody but the new one wrote it, once at most
     check_all(c, topic, load)
@@ -224,7 +221,7 @@ def test_a_leader_turns_to_the_next_controller_at_once(make_cluster):
     wait_until(lambda: isr_of(c, leader) == {leader.id, follower.id}, "it is in the ISR again", 15)
     load.wait_acked(300)
     c.links.heal()
-    wait_whole(c)
+    wait_whole(c, topic)
     check_all(c, topic, load)
 
 
@@ -263,5 +260,5 @@ def test_records_survive_links_that_break_one_after_the_other(make_cluster):
         until = time.monotonic() + chance.choice([1, 3, 5])
         wait_until(lambda: time.monotonic() > until, "the fault has lasted")
         c.links.heal()
-        wait_whole(c)
+        wait_whole(c, topic)
     check_all(c, topic, load)

@@ -5,7 +5,8 @@ import time
 import pytest
 from kazoo.client import KazooClient
 
-from cluster_load import (Load, check_all, described_by, end, isr_is, leader_of, make_topic)
+from cluster_load import (Load, check_all, described_by, end, leader_of, make_topic,
+                          wait_whole)
 from conftest import Cluster, Ensemble, wait_until
 
 SESSION_S = 4
@@ -90,7 +91,7 @@ def test_brokers_serve_without_the_ensemble_and_go_on_when_it_is_back(three):
         p.leader for p in described_by(three, victim, topic).values()}, "it is replaced")
     load.wait_acked(1000)
     victim.start()
-    wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "all are in sync again")
+    wait_whole(three, topic)
     make_topic(three, "made-afterwards")
     check_all(three, topic, load)
     assert [b.errors() for b in three.brokers] == [[], [], []]
@@ -117,6 +118,6 @@ def test_brokers_stop_in_order_while_the_ensemble_is_away(three):
         assert (broker.data / ".kafka_cleanshutdown").exists()
     three.zookeeper.start()
     three.start()
-    wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "all are in sync again")
+    wait_whole(three, topic)
     load.wait_acked(500)
     check_all(three, topic, load)

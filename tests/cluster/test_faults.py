@@ -5,8 +5,8 @@ import threading
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from cluster_load import (Load, check_all, described, described_by, end, isr_is, leader_of,
-                          make_topic, make_topic_on, segments)
+from cluster_load import (Load, check_all, described, described_by, end, leader_of, make_topic,
+                          make_topic_on, segments, wait_whole)
 from conftest import Cluster, free_port, wait_until
 
 
@@ -19,10 +19,6 @@ def three(tmp_path, zookeeper):
         "auto.leader.rebalance.enable": "false"}).start()
     yield c
     end(c)
-
-
-def whole(cluster, topic):
-    wait_until(lambda: isr_is(cluster, topic, {1, 2, 3}), "all are in sync")
 
 
 def test_a_broker_that_comes_back_with_an_empty_disk_gets_everything_again(three):
@@ -39,7 +35,7 @@ def test_a_broker_that_comes_back_with_an_empty_disk_gets_everything_again(three
         shutil.rmtree(victim.data)
         load.wait_acked(500)
         victim.start()
-        whole(three, topic)
+        wait_whole(three, topic)
     check_all(three, topic, load)
     assert [b.errors() for b in three.brokers] == [[], [], []]
 
@@ -76,7 +72,7 @@ def test_a_follower_that_is_ahead_of_its_leader_cuts_back(three):
     wait_until(lambda: described_by_one(first, topic).leader == 1, "it leads")
     for broker in three.brokers[1:]:
         broker.start()
-    whole(three, topic)
+    wait_whole(three, topic)
     left = described_end(three, topic)
     assert kept < left < kept + 40
     for broker in three.brokers[1:]:
@@ -155,7 +151,7 @@ def test_a_rolling_restart_goes_unnoticed_by_producers_and_groups(three):
         broker.port = free_port()
         broker.settings["listeners"] = f"PLAINTEXT://127.0.0.1:{broker.port}"
         broker.start()
-        whole(three, topic)
+        wait_whole(three, topic)
     load.wait_acked(500)
     load.stop()
     wait_until(lambda: set(load.acked) <= set().union(*(r.seen for r in readers)), "all is read")

@@ -3,7 +3,8 @@ import subprocess
 
 import pytest
 
-from cluster_load import Load, check_all, described_by, end, isr_is, make_topic_on
+from cluster_load import (Load, check_all, described_by, end, isr_is, make_topic_on,
+                          wait_whole)
 from conftest import Cluster, wait_until
 
 DISK_MIB = 8
@@ -70,7 +71,7 @@ def test_a_follower_whose_disk_is_full_leaves_the_isr_until_there_is_room(three,
     # It says so once, not with each attempt.
     assert three.brokers[0].log().count("cannot append what the leader sent") == 1
     ballast.unlink()
-    wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "it is in sync again")
+    wait_whole(three, topic)
     check_all(three, topic, load)
     assert [b.errors() for b in three.brokers] == [[], [], []]
 
@@ -86,7 +87,7 @@ def test_a_leader_whose_disk_is_full_refuses_until_there_is_room(three, disk):
         broker.kill()
         wait_until(lambda: broker.id not in described_by(three, broker, topic)[0].isrs, "it is out")
         broker.start()
-        wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "all are in sync")
+        wait_whole(three, topic)
     # Started with a full disk it does not serve what it cannot recover, and says what to do.
     full = three.brokers[0]
     full.restart()
@@ -96,7 +97,7 @@ def test_a_leader_whose_disk_is_full_refuses_until_there_is_room(three, disk):
     assert all("make room and start the broker again" in line for line in full.errors())
     ballast.unlink()
     full.restart()
-    wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "all are in sync")
+    wait_whole(three, topic)
     load.wait_acked(500)
     check_all(three, topic, load)
     assert [b.errors() for b in three.brokers[1:]] == [[], []]

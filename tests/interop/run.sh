@@ -51,7 +51,8 @@ disk() {
 
 mixed() {
 	kafka_jars || { skip "mixed: Kafka's jars cannot be had"; return; }
-	/usr/bin/python3 -m pytest -q -p no:cacheprovider test_mixed.py >"$cache/mixed.out" 2>&1
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider test_mixed.py test_replicas.py \
+		>"$cache/mixed.out" 2>&1
 	count_pytest "$cache/mixed.out"
 }
 

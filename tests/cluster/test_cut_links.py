@@ -232,7 +232,7 @@ LINK_ROUNDS = int(os.environ.get("LINK_ROUNDS", "4"))
 
 
 def break_links(cluster, chance):
-    """Breaks some links, at random but so that a majority of the brokers still has each other."""
+    """Breaks links of one broker, at random: to others or the ensemble, both ways or one."""
     victim = chance.choice(cluster.brokers)
     mode = chance.choice([CUT, HOLD, BLACKHOLE])
     back = chance.random() < 0.7
@@ -246,6 +246,14 @@ def break_links(cluster, chance):
             cluster.links.set(mode, *chance.sample([victim.id, target], 2), back=back)
 
 
+def kill_one(cluster, chance):
+    """Sometimes a process dies as well, of those that are cut off or another."""
+    if chance.random() < 0.3:
+        victim = chance.choice(cluster.brokers)
+        print("killed", victim.id)
+        victim.kill()
+
+
 def test_records_survive_links_that_break_one_after_the_other(make_cluster):
     """FAULT_SEED replays the choice; LINK_ROUNDS asks for more."""
     seed = int(os.environ.get("FAULT_SEED", int.from_bytes(os.urandom(4), "big")))
@@ -257,8 +265,12 @@ def test_records_survive_links_that_break_one_after_the_other(make_cluster):
     for _ in range(LINK_ROUNDS):
         load.wait_acked(chance.randrange(1, 500))
         break_links(c, chance)
+        kill_one(c, chance)
         until = time.monotonic() + chance.choice([1, 3, 5])
         wait_until(lambda: time.monotonic() > until, "the fault has lasted")
         c.links.heal()
+        for broker in c.brokers:
+            if not broker.process.running():
+                broker.start()
         wait_whole(c, topic)
     check_all(c, topic, load)

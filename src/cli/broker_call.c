@@ -586,6 +586,10 @@ describe_status(const struct broker_calls *calls, int status, int16_t api_key, s
 	case -EBADMSG:
 		buf_printf(out, "its answer to %s cannot be read", wire_api(api_key)->name);
 		break;
+	case -EINVAL:
+		buf_printf(out, "it serves %s only in versions that cannot say what is asked",
+			   wire_api(api_key)->name);
+		break;
 	case -EINTR:
 		buf_printf(out, "interrupted");
 		break;

@@ -70,7 +70,8 @@ broker_metadata_load(struct broker_calls *calls, const char *const *names, size_
 	int st;
 
 	metadata_request_init(&req);
-	req.allow_auto_topic_creation = false;
+	/* Said only where a name could create one: versions before 4 cannot say it. */
+	req.allow_auto_topic_creation = names == NULL;
 	req.topics_count = -1;
 	if (names != NULL) {
 		req.topics = metadata_request_topic_new(arena, (int32_t)count);

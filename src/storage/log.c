@@ -357,14 +357,21 @@ log_set_high_watermark_locked(struct log *log, int64_t high_watermark)
 	log_update_stable_offset_locked(log);
 }
 
+/* After the offset itself: who writes the checkpoint looks at both without the lock. */
+static void
+note_high_watermark_set(struct log *log)
+{
+	atomic_store_explicit(&log->high_watermark_set, true, memory_order_release);
+}
+
 int64_t
 log_set_high_watermark(struct log *log, int64_t high_watermark)
 {
 	int64_t now;
 
 	lock_acquire(&log->lock);
-	log->high_watermark_set = true;
 	log_set_high_watermark_locked(log, high_watermark);
+	note_high_watermark_set(log);
 	now = atomic_load(&log->high_watermark);
 	lock_release(&log->lock);
 	return now;
@@ -381,8 +388,8 @@ log_advance_high_watermark(struct log *log, int64_t high_watermark)
 	if (high_watermark > atomic_load(&log->high_watermark)) {
 		int64_t before = atomic_load(&log->high_watermark);
 
-		log->high_watermark_set = true;
 		log_set_high_watermark_locked(log, high_watermark);
+		note_high_watermark_set(log);
 		moved = atomic_load(&log->high_watermark) != before;
 	}
 	lock_release(&log->lock);

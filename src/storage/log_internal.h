@@ -87,15 +87,15 @@ struct log {
 	uint32_t snapshot_count;
 	uint32_t snapshot_cap;
 	struct uuid topic_id;
-	bool epochs_unsynced;    /* leader-epoch-checkpoint was written and not fsynced */
-	bool dir_unsynced;       /* files came since the directory was fsynced */
-	bool flushing;           /* a flush round runs */
-	bool full_flush_wanted;  /* the next round is a full one */
-	bool cleaning;           /* the cleaner works on it */
-	bool high_watermark_set; /* by the partition: not just what a load begins with */
-	bool uncleanable;        /* cleaning failed: not again until restart */
-	int64_t cleaner_offset;  /* first dirty offset as recorded, -1 for none */
-	pthread_cond_t flushed;  /* a round ended */
+	bool epochs_unsynced;            /* leader-epoch-checkpoint was written and not fsynced */
+	bool dir_unsynced;               /* files came since the directory was fsynced */
+	bool flushing;                   /* a flush round runs */
+	bool full_flush_wanted;          /* the next round is a full one */
+	bool cleaning;                   /* the cleaner works on it */
+	_Atomic bool high_watermark_set; /* by the partition: not just what a load begins with */
+	bool uncleanable;                /* cleaning failed: not again until restart */
+	int64_t cleaner_offset;          /* first dirty offset as recorded, -1 for none */
+	pthread_cond_t flushed;          /* a round ended */
 	struct flush_waiter *flush_queue;
 	int64_t dirty_since_ms; /* monotonic: first append since the last flush; 0 for none */
 	int64_t snapshot_bytes; /* size_bytes-like counter at the newest snapshot */

@@ -731,7 +731,8 @@ log_write_snapshot_locked(struct log *log, bool sync)
 	struct buf content = {0};
 	int st;
 
-	if (offset <= log_newest_snapshot_locked(log))
+	/* Nothing lies below the log start offset: a log without records needs none. */
+	if (offset <= log_newest_snapshot_locked(log) || offset <= log_start_offset(log))
 		return 0;
 	partition_dir_name(log->part, name);
 	producer_snapshot_encode(&log->producers, &content);

@@ -8,12 +8,14 @@ usage: replication.py [--partitions N] [--rounds N] [--gb N] [WHAT...]      afte
   shutdown    controlled shutdown of a broker that leads a third of them, s
   controller  a new controller in office (its node is deleted), over a pipelined read of the znodes
   failover    from kill -9 of a leader to the next acknowledged record, ms, default settings
+  latency     p99 of 5000 records of 1 KiB a second, acks=all, three replicas, ms
   follower    CPU seconds of a follower for each GB replicated, over those of a broker for each GB
               produced without replicas
 
-They run in this order on one cluster; failover and follower use topics of their own.
+They run in this order on one cluster; failover, latency and follower use topics of their own.
 """
 import argparse
+import json
 import re
 import shutil
 import signal
@@ -172,32 +174,57 @@ def failover(cluster, args):
     show("kill -9 of a leader to the next acknowledged record", gaps, "ms")
 
 
+# ---- latency -------------------------------------------------------------------------------------
+
+RECORDS_PER_S = 5000
+
+
+def latency(cluster, args):
+    make_topic(cluster, "latency", 3)
+    p50, p99 = [], []
+    for _ in range(args.rounds):
+        told = subprocess.run(
+            [str(BUILD / "klamm"), "perf", "produce", "-b", cluster.bootstrap, "-t", "latency",
+             "-n", str(10 * RECORDS_PER_S), "--throughput", str(RECORDS_PER_S), "--linger", "0",
+             "--acks", "all", "--interval", "0", "--json"],
+            check=True, capture_output=True, text=True).stdout
+        ms = json.loads(told)["latency_ms"]
+        p50.append(ms["p50"])
+        p99.append(ms["p99"])
+    show("acks=all, 5000 records a second, three replicas: p50", p50, "ms")
+    show("    p99", p99, "ms")
+
+
 # ---- following -----------------------------------------------------------------------------------
 
 
-def produced_s_per_gb(cluster, args, topic, brokers):
-    """CPU seconds of each of brokers while --gb are produced to topic."""
-    records = int(args.gb * 1e9 / 1024)
-    for b in brokers:
-        wait_quiet(b)
-    before = [cpu_seconds(b.process.pid) for b in brokers]
+def produced_s_per_gb(cluster, args, topic, replicas):
+    """CPU seconds for each GB of each broker while --gb are produced to a topic of these replicas."""
+    client = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    client.create_topics([NewTopic(topic, replica_assignment=[replicas] * 12)])[topic].result(60)
+    wait_until(lambda: in_sync(cluster, topic, 12, len(replicas)), f"{topic} is in sync", 60)
+    for broker in cluster.brokers:
+        wait_quiet(broker)
+    before = [cpu_seconds(b.process.pid) for b in cluster.brokers]
     subprocess.run([str(BUILD / "klamm"), "perf", "produce", "-b", cluster.bootstrap, "-t", topic,
-                    "--records", str(records), "--size", "1024", "-X", "acks=1",
-                    "-X", "batch.size=65536"], check=True, capture_output=True)
-    for b in brokers:
-        wait_quiet(b)
-    return [(cpu_seconds(b.process.pid) - was) / args.gb for b, was in zip(brokers, before)]
+                    "-n", str(int(args.gb * 1e9 / 1024)), "-s", "1024", "--acks", "1",
+                    "--batch-size", "65536", "--interval", "0"], check=True, capture_output=True)
+    for broker in cluster.brokers:
+        wait_quiet(broker)
+    after = [cpu_seconds(b.process.pid) for b in cluster.brokers]
+    return {b.id: (y - x) / args.gb for b, x, y in zip(cluster.brokers, before, after)}
 
 
 def follower(cluster, args):
-    ratios = []
+    follows, both = [], []
+    first, second = (b.id for b in cluster.brokers[:2])
     for i in range(args.rounds):
-        make_topic(cluster, f"alone{i}", 12, 1)
-        alone = sum(produced_s_per_gb(cluster, args, f"alone{i}", cluster.brokers))
-        make_topic(cluster, f"two{i}", 12, 2)
-        both = sum(produced_s_per_gb(cluster, args, f"two{i}", cluster.brokers))
-        ratios.append((both - alone) / alone)
-    show("replicating one copy (both sides) over producing", ratios, "x")
+        alone = produced_s_per_gb(cluster, args, f"alone{i}", [first])[first]
+        two = produced_s_per_gb(cluster, args, f"two{i}", [first, second])
+        follows.append(two[second] / alone)
+        both.append((two[first] + two[second] - alone) / alone)
+    show("CPU of a follower over that of producing", follows, "x")
+    show("    with what serving it costs its leader", both, "x")
 
 
 def main():
@@ -208,7 +235,7 @@ def main():
     parser.add_argument("--gb", type=float, default=1)
     parser.add_argument("what", nargs="*")
     args = parser.parse_args()
-    steps = [many, shutdown, controller, failover, follower]
+    steps = [many, shutdown, controller, failover, latency, follower]
     path = Path(tempfile.mkdtemp(prefix="klamm-bench-"))
     cluster = Cluster(path, 3, zookeeper=ZooKeeper(path / "zookeeper", 3000))
     for broker in cluster.brokers:

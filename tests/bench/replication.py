@@ -201,7 +201,7 @@ def latency(cluster, args):
 def produced_s_per_gb(cluster, args, topic, replicas):
     """CPU seconds for each GB of each broker while --gb are produced to a topic of these replicas."""
     client = AdminClient({"bootstrap.servers": cluster.bootstrap})
-    client.create_topics([NewTopic(topic, replica_assignment=[replicas] * 12)])[topic].result(60)
+    client.create_topics([NewTopic(topic, 12, replica_assignment=[replicas] * 12)])[topic].result(60)
     wait_until(lambda: in_sync(cluster, topic, 12, len(replicas)), f"{topic} is in sync", 60)
     for broker in cluster.brokers:
         wait_quiet(broker)

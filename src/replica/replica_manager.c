@@ -5,7 +5,6 @@
 
 #include "base/diag.h"
 #include "base/map.h"
-#include "base/metrics.h"
 #include "replica/alter_partition.h"
 #include "replica/fetcher.h"
 #include "replica/partition_state.h"
@@ -24,6 +23,7 @@ struct replica_manager {
 	struct alter_partition *alter_partition; /* likewise */
 	struct timer shrink;                     /* the reactor's */
 	struct workers *thread;                  /* one */
+	struct replica_metrics *metrics;
 	struct throttle leader_throttle, follower_throttle;
 	/* Read on its thread. */
 	struct throttled_topics throttled_leaders, throttled_followers;
@@ -772,7 +772,7 @@ replica_manager_open(const struct replica_manager_settings *settings,
 		replica_manager_close(rm);
 		return st;
 	}
-	replica_metrics_add(rm);
+	rm->metrics = replica_metrics_open(rm, settings->env);
 	*ret_manager = rm;
 	return 0;
 }
@@ -789,7 +789,7 @@ replica_manager_close(struct replica_manager *rm)
 {
 	if (rm == NULL)
 		return;
-	metrics_remove_collectors(rm);
+	replica_metrics_close(rm->metrics);
 	if (rm->fetchers != NULL)
 		reactor_call(rm->settings.reactor, end_shrinking, rm);
 	workers_close(rm->thread);

@@ -1,3 +1,7 @@
+/*
+ * Collectors are called one by one, for each metric. They share one walk over the partitions: what
+ * was counted a moment ago, for another metric of the same scrape, holds.
+ */
 #include "replica/replica_metrics.h"
 
 #include <stdio.h>
@@ -5,130 +9,122 @@
 
 #include "base/metrics.h"
 
-/* One number of each partition, added up. */
-struct counting {
-	bool (*counts)(const struct partition_view *view);
-	int64_t count;
+#define SHARED_MS 100
+#define LEADERS_MAX 1024
+
+/* The largest lag behind one leader. */
+struct lag {
+	int32_t leader;
+	int64_t largest;
 };
+
+struct replica_metrics {
+	struct replica_manager *rm;
+	struct env *env;
+	/* Under LOCK_SCRAPE. */
+	int64_t counted_ms; /* when; 0: never */
+	int64_t led, under_replicated, under_min_isr, at_min_isr, offline;
+	struct lag lags[LEADERS_MAX];
+	size_t lag_count;
+};
+
+static void
+add_lag(struct replica_metrics *m, int32_t leader, int64_t lag)
+{
+	size_t i = 0;
+
+	while (i < m->lag_count && m->lags[i].leader != leader)
+		i++;
+	if (i == LEADERS_MAX)
+		return;
+	if (i == m->lag_count)
+		m->lags[m->lag_count++] = (struct lag){.leader = leader};
+	if (lag > m->lags[i].largest)
+		m->lags[i].largest = lag;
+}
 
 static void
 count_partition(void *arg, struct partition *p)
 {
-	struct counting *counting = arg;
+	struct replica_metrics *m = arg;
 	struct partition_view view;
 
 	partition_look(p, &view);
-	counting->count += counting->counts(&view);
+	m->offline += view.is_offline;
+	if (view.follower_lag >= 0)
+		add_lag(m, view.leader, view.follower_lag);
+	if (!view.is_leader)
+		return;
+	m->led++;
+	m->under_replicated += view.isr_count < view.replica_count;
+	m->under_min_isr += !view.isr_suffices;
+	m->at_min_isr += view.isr_just_suffices;
 }
 
-static void
-collect_count(struct metrics_scrape *scrape, struct replica_manager *rm,
-	      bool (*counts)(const struct partition_view *view))
+static const struct replica_metrics *
+counted(void *arg)
 {
-	struct counting counting = {.counts = counts};
+	struct replica_metrics *m = arg;
+	int64_t now_ms = env_monotonic_ms(m->env);
 
-	replica_manager_each(rm, count_partition, &counting);
-	metrics_sample(scrape, "", (double)counting.count);
+	if (m->counted_ms != 0 && now_ms - m->counted_ms < SHARED_MS)
+		return m;
+	m->led = m->under_replicated = m->under_min_isr = m->at_min_isr = m->offline = 0;
+	m->lag_count = 0;
+	replica_manager_each(m->rm, count_partition, m);
+	m->counted_ms = now_ms;
+	return m;
 }
 
-static bool
-is_led(const struct partition_view *view)
-{
-	return view->is_leader;
-}
-
-static bool
-is_under_replicated(const struct partition_view *view)
-{
-	return view->is_leader && view->isr_count < view->replica_count;
-}
-
-static bool
-is_under_min_isr(const struct partition_view *view)
-{
-	return view->is_leader && !view->isr_suffices;
-}
-
-static bool
-is_at_min_isr(const struct partition_view *view)
-{
-	return view->is_leader && view->isr_just_suffices;
-}
-
-static bool
-is_offline(const struct partition_view *view)
-{
-	return view->is_offline;
-}
-
-#define COLLECTOR(name, counts)                                                                    \
-	static void name(struct metrics_scrape *scrape, void *arg)                                 \
+#define COLLECTOR(function, field)                                                                 \
+	static void function(struct metrics_scrape *scrape, void *arg)                             \
 	{                                                                                          \
-		collect_count(scrape, arg, counts);                                                \
+		metrics_sample(scrape, "", (double)counted(arg)->field);                           \
 	}
 
-COLLECTOR(collect_led, is_led)
-COLLECTOR(collect_under_replicated, is_under_replicated)
-COLLECTOR(collect_under_min_isr, is_under_min_isr)
-COLLECTOR(collect_at_min_isr, is_at_min_isr)
-COLLECTOR(collect_offline, is_offline)
-
-/* The largest lag behind each leader. */
-#define LEADERS_MAX 1024
-struct lags {
-	int32_t leaders[LEADERS_MAX];
-	int64_t largest[LEADERS_MAX];
-	size_t count;
-};
-
-static void
-add_lag(void *arg, struct partition *p)
-{
-	struct lags *lags = arg;
-	struct partition_view view;
-	size_t i = 0;
-
-	partition_look(p, &view);
-	if (view.follower_lag < 0)
-		return;
-	while (i < lags->count && lags->leaders[i] != view.leader)
-		i++;
-	if (i == LEADERS_MAX)
-		return;
-	if (i == lags->count) {
-		lags->leaders[lags->count++] = view.leader;
-		lags->largest[i] = 0;
-	}
-	if (view.follower_lag > lags->largest[i])
-		lags->largest[i] = view.follower_lag;
-}
+COLLECTOR(collect_led, led)
+COLLECTOR(collect_under_replicated, under_replicated)
+COLLECTOR(collect_under_min_isr, under_min_isr)
+COLLECTOR(collect_at_min_isr, at_min_isr)
+COLLECTOR(collect_offline, offline)
 
 static void
 collect_lag(struct metrics_scrape *scrape, void *arg)
 {
-	struct lags *lags = calloc(1, sizeof(*lags));
+	const struct replica_metrics *m = counted(arg);
 	char label[16];
 
-	if (lags == NULL)
-		abort();
-	replica_manager_each(arg, add_lag, lags);
-	for (size_t i = 0; i < lags->count; i++) {
-		snprintf(label, sizeof(label), "%d", lags->leaders[i]);
-		metrics_sample(scrape, label, (double)lags->largest[i]);
+	for (size_t i = 0; i < m->lag_count; i++) {
+		snprintf(label, sizeof(label), "%d", m->lags[i].leader);
+		metrics_sample(scrape, label, (double)m->lags[i].largest);
 	}
-	free(lags);
 }
 
-void
-replica_metrics_add(struct replica_manager *rm)
+struct replica_metrics *
+replica_metrics_open(struct replica_manager *rm, struct env *env)
 {
+	struct replica_metrics *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		abort();
+	m->rm = rm;
+	m->env = env;
 	/* There from the start, so that a rise is seen. */
 	metric_add(metrics_get(METRIC_ISR_SHRINKS, ""), 0);
 	metric_add(metrics_get(METRIC_ISR_EXPANDS, ""), 0);
-	metrics_add_collector(METRIC_LEADERS, collect_led, rm);
-	metrics_add_collector(METRIC_UNDER_REPLICATED, collect_under_replicated, rm);
-	metrics_add_collector(METRIC_UNDER_MIN_ISR, collect_under_min_isr, rm);
-	metrics_add_collector(METRIC_AT_MIN_ISR, collect_at_min_isr, rm);
-	metrics_add_collector(METRIC_OFFLINE_REPLICAS, collect_offline, rm);
-	metrics_add_collector(METRIC_FETCHER_LAG, collect_lag, rm);
+	metrics_add_collector(METRIC_LEADERS, collect_led, m);
+	metrics_add_collector(METRIC_UNDER_REPLICATED, collect_under_replicated, m);
+	metrics_add_collector(METRIC_UNDER_MIN_ISR, collect_under_min_isr, m);
+	metrics_add_collector(METRIC_AT_MIN_ISR, collect_at_min_isr, m);
+	metrics_add_collector(METRIC_OFFLINE_REPLICAS, collect_offline, m);
+	metrics_add_collector(METRIC_FETCHER_LAG, collect_lag, m);
+	return m;
+}
+
+void
+replica_metrics_close(struct replica_metrics *m)
+{
+	if (m != NULL)
+		metrics_remove_collectors(m);
+	free(m);
 }

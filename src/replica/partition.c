@@ -264,6 +264,8 @@ partition_append(struct partition *p, int16_t required_acks, struct log_append *
 	int st = 0;
 
 	lock_acquire(&p->lock);
+	while (p->changing)
+		lock_wait(&p->lock, &p->appends_over);
 	if (p->offline)
 		st = K_KAFKA_STORAGE_ERROR;
 	else if (!partition_leads(p))
@@ -385,6 +387,14 @@ wait_for_appends(struct partition *p)
 		lock_wait(&p->lock, &p->appends_over);
 }
 
+/* Under the lock: appends that waited for the new role go on. */
+static void
+end_change(struct partition *p)
+{
+	p->changing = false;
+	pthread_cond_broadcast(&p->appends_over);
+}
+
 /*
  * The log's part of becoming leader. Outside the lock: it writes the epoch file. The manager makes
  * one change at a time and the partition does not lead yet, so nothing is appended meanwhile.
@@ -417,7 +427,14 @@ partition_decide(struct partition *p, const struct partition_decision *decision,
 	led = partition_leads(p);
 	if (!led)
 		isr_resign(&p->isr);
-	p->leader = -1; /* nothing is accepted until the new role holds */
+	/*
+	 * Nothing is appended until the new role holds. At a leader that stays appends wait: were
+	 * one refused and the next, which its client had sent behind it, taken, that would be out
+	 * of order.
+	 */
+	p->changing = led && lead;
+	if (!p->changing)
+		p->leader = -1;
 	wait_for_appends(p);
 	st = replace_ids(&p->replicas, &p->replica_count, decision->replicas,
 			 decision->replica_count);
@@ -435,6 +452,10 @@ partition_decide(struct partition *p, const struct partition_decision *decision,
 		p->led_since_epoch = decision->leader_epoch;
 	if (!uuid_is_zero(&decision->topic_id))
 		p->topic_id = decision->topic_id;
+	if (st != 0) {
+		p->leader = -1;
+		end_change(p);
+	}
 	lock_release(&p->lock);
 	if (st != 0)
 		return st;
@@ -449,6 +470,7 @@ partition_decide(struct partition *p, const struct partition_decision *decision,
 	if (new_epoch || !lead)
 		p->epoch_start_offset = start_offset;
 	p->offline = st != 0;
+	end_change(p);
 	partition_advance_high_watermark(p);
 	partition_wake_everybody(p);
 	lock_release(&p->lock);

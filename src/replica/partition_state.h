@@ -56,6 +56,7 @@ struct partition {
 	struct log *log;           /* counted; NULL until loaded or created */
 	bool offline;              /* its directory failed */
 	bool deleted;              /* taken out: nobody finds it any more */
+	bool changing;             /* a leader that stays takes a new epoch: appends wait */
 	int32_t appending;         /* appends outside the lock */
 	int64_t unannounced_bytes; /* appended, not yet readable */
 	struct partition_waiter *waiters[PARTITION_WAIT_COUNT];

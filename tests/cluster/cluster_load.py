@@ -34,8 +34,12 @@ def create_on(asked, name, assignment):
 
 def make_topic_on(cluster, name, assignment):
     create_on(cluster, name, assignment)
-    wait_until(lambda: all(set(p.isrs) == set(assignment[n])
-                           for n, p in described(cluster, name).items()), "all are in sync")
+
+    def in_sync():
+        known = described(cluster, name)
+        return len(known) == len(assignment) and all(
+            set(p.isrs) == set(assignment[n]) for n, p in known.items())
+    wait_until(in_sync, "all are in sync")
     return name
 
 
@@ -157,7 +161,8 @@ def check_once_and_in_order(load, got):
     the order of sending."""
     everything = [v for values in got.values() for v in values]
     assert len(everything) == len(set(everything)), "a record is there twice"
-    assert set(load.acked) <= set(everything), "an acknowledged record is lost"
+    lost = {v: load.acked[v] for v in sorted(set(load.acked) - set(everything))[:10]}
+    assert not lost, f"acknowledged at (partition, offset), and lost: {lost}"
     for value, (partition, offset) in load.acked.items():
         # None: sent again when the broker had it already, and no more knew where.
         assert offset is None or got[partition][offset] == value, "a record is elsewhere"
@@ -182,8 +187,8 @@ def assert_replicas_identical(cluster, topic):
 
 def leader_of(cluster, topic):
     """The broker that leads the topic's first partition."""
-    leader = described(cluster, topic)[0].leader
-    return next(b for b in cluster.brokers if b.id == leader)
+    known = wait_until(lambda: described(cluster, topic).get(0), "a broker that knows the topic")
+    return next(b for b in cluster.brokers if b.id == known.leader)
 
 
 def check_all(cluster, topic, load):

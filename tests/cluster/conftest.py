@@ -25,16 +25,22 @@ ZOOKEEPER_CLASSPATH = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simpl
 START_TIMEOUT_S = 30
 
 
+PORTS = set()  # that were given out; those who asked may not listen yet
+
+
 def free_port():
     """A port that nobody listens on, below the kernel's range for outgoing connections."""
     while True:
         port = 10240 + int.from_bytes(os.urandom(2), "big") % 20000
+        if port in PORTS:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            PORTS.add(port)
             return port
 
 

@@ -41,13 +41,15 @@ class Link:
 
 
 def speaker(data):
-    """The 7 of "7" or "broker-7-fetcher-0", the client id of a request; None: not all is there."""
+    """The 7 of "7" or "broker-7-fetcher-0", the client id of a request; None: not all is there; 0: a
+    stranger, who looks for whoever had this port before."""
     if len(data) < 14:
         return None
     length, = struct.unpack(">h", data[12:14])
     if len(data) < 14 + length:
         return None
-    return int(re.fullmatch(rb"(?:broker-)?(\d+)(?:-.*)?", data[14:14 + length]).group(1))
+    name = re.fullmatch(rb"(?:broker-)?(\d+)(?:-.*)?", data[14:14 + length])
+    return int(name.group(1)) if name else 0
 
 
 class Proxies:
@@ -206,7 +208,7 @@ class Proxies:
         if link.source is None:
             link.waiting[end] += data  # a place to keep it
             source = speaker(link.waiting[end])
-            if not data:
+            if not data or source == 0:
                 self.reset(link)
             elif source is not None:
                 first, link.waiting[end] = link.waiting[end], b""

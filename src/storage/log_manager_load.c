@@ -589,9 +589,9 @@ load_log(const struct load_job *job, struct log **ret_log)
 	return st;
 }
 
-/* Enters the result; *ret_dir_done: it was the directory's last, *ret_all_done: of all. */
+/* Enters the result; *ret_dir_done: it was the directory's last, *ret_done: which of all it was. */
 static void
-enter_result(const struct load_job *job, struct log *log, bool *ret_dir_done, bool *ret_all_done)
+enter_result(const struct load_job *job, struct log *log, bool *ret_dir_done, size_t *ret_done)
 {
 	struct log_manager *lm = job->lm;
 	char name[NAME_MAX + 1];
@@ -610,16 +610,14 @@ enter_result(const struct load_job *job, struct log *log, bool *ret_dir_done, bo
 	metric_set(metrics_get(METRIC_LOG_COUNT, ""), (int64_t)lm->logs.count);
 	metric_set(metrics_get(METRIC_LOG_LOADED, ""), (int64_t)lm->loaded);
 	*ret_dir_done = --job->md->to_load == 0;
-	*ret_all_done = lm->loaded == lm->to_load;
+	*ret_done = lm->loaded;
 	lock_release(&lm->lock);
 }
 
+/* Each `done` is one job's own, so that no step is told twice. */
 static void
-report_progress(struct log_manager *lm)
+report_progress(size_t done, size_t total)
 {
-	size_t done, total;
-
-	log_manager_progress(lm, &done, &total);
 	if (done == total || (total >= 1000 && done % (total / 10) == 0))
 		diag_info(DIAG_STORAGE, "loading logs", "done=%zu total=%zu", done, total);
 }
@@ -630,7 +628,8 @@ run_load_job(void *arg)
 	struct load_job *job = arg;
 	struct log_manager *lm = job->lm;
 	struct log *log = NULL;
-	bool dir_done, all_done;
+	size_t done;
+	bool dir_done;
 	int st = load_log(job, &log);
 
 	if (st != 0) {
@@ -647,14 +646,14 @@ run_load_job(void *arg)
 	} else {
 		log_get(log); /* for the callback */
 	}
-	enter_result(job, log, &dir_done, &all_done);
+	enter_result(job, log, &dir_done, &done);
 	if (log != NULL && !job->future && lm->opt.callbacks.log_loaded != NULL)
 		lm->opt.callbacks.log_loaded(lm->opt.callback_arg, log);
 	log_put(log);
-	report_progress(lm);
+	report_progress(done, lm->to_load); /* settled before the first job */
 	if (dir_done)
 		dir_loaded(lm, job->md);
-	if (all_done)
+	if (done == lm->to_load)
 		end_loading(lm);
 	free_job(job);
 	log_jobs_end(&lm->jobs);

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/diag.h"
 #include "storage/log_internal.h"
 #include "tests/unit/storage/storage_fixture.h"
 #include "wire/kerr.h"
@@ -581,12 +583,31 @@ old_formats_on_disk_stay_readable(void **state)
 	log_put(log);
 }
 
+/* How often text stands in what was written to fd. */
+static int
+count_lines(int fd, const char *text)
+{
+	char got[8192];
+	ssize_t len = pread(fd, got, sizeof(got) - 1, 0);
+	int n = 0;
+
+	assert_true(len >= 0 && len < (ssize_t)sizeof(got) - 1);
+	got[len] = '\0';
+	for (const char *at = got; (at = strstr(at, text)) != NULL; at++)
+		n++;
+	return n;
+}
+
 static void
 many_logs_are_loaded_and_each_is_reported(void **state)
 {
 	struct storage *s = *state;
+	enum diag_level level = diag_level_of(DIAG_STORAGE);
+	int diag = memfd_create("diag", MFD_CLOEXEC);
 	size_t done, total;
 
+	/* Without O_APPEND two lines at once may come to lie in one place. */
+	assert_int_equal(fcntl(diag, F_SETFL, O_APPEND), 0);
 	storage_start(s);
 	for (int32_t p = 0; p < 200; p++) {
 		struct log *log;
@@ -596,6 +617,10 @@ many_logs_are_loaded_and_each_is_reported(void **state)
 		log_put(log);
 	}
 	storage_stop(s, true);
+	s->logs_loaded = 0;
+	s->first_loaded_waits = true; /* its worker tells of its own progress, not of the end */
+	diag_set_fd(diag);
+	diag_set_level(DIAG_STORAGE, DIAG_INFO);
 	storage_start(s);
 	log_manager_progress(s->lm, &done, &total);
 	assert_int_equal(done, 200);
@@ -608,6 +633,11 @@ many_logs_are_loaded_and_each_is_reported(void **state)
 		assert_int_equal(log_end_offset(log), p % 3);
 		log_put(log);
 	}
+	storage_stop(s, true); /* no worker has anything left to say */
+	diag_set_level(DIAG_STORAGE, level);
+	diag_set_fd(2);
+	assert_int_equal(count_lines(diag, "loading logs done=200 total=200"), 1);
+	close(diag);
 }
 
 static void

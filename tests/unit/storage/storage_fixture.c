@@ -276,8 +276,15 @@ log_loaded(void *arg, struct log *log)
 {
 	struct storage *s = arg;
 
+	size_t done, total;
+
 	(void)log;
-	atomic_fetch_add(&s->logs_loaded, 1);
+	if (atomic_fetch_add(&s->logs_loaded, 1) > 0 || !s->first_loaded_waits)
+		return;
+	do {
+		sched_yield();
+		log_manager_progress(s->lm, &done, &total);
+	} while (done < total);
 }
 
 int

@@ -55,8 +55,9 @@ struct storage {
 	char dirs[3][96];         /* root/a, root/b, root/c */
 	size_t dir_count;         /* how many of them are log directories: 1 */
 	const char *boot_id;
-	bool cleaner_enable;   /* false */
-	size_t max_open_files; /* 0: the default */
+	bool cleaner_enable;     /* false */
+	bool first_loaded_waits; /* log_loaded() of the first log returns when all are counted */
+	size_t max_open_files;   /* 0: the default */
 	_Atomic int dir_failures;
 	_Atomic int logs_loaded;
 };

@@ -112,15 +112,27 @@ say "Making a development authority and certificates"
 
 port_is_free() { ! (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# The first free port from $1 on.
-free_port() {
-	local port=$1
-	until port_is_free "$port"; do port=$((port + 1)); done
-	echo "$port"
+# Sets $port to the first port from $1 on that nobody listens on and no other quick start has taken.
+# It stays taken, by a lock on an empty file, as long as this script or a server it started runs: a
+# server may yet have to listen, or be killed and started again.
+ports=/tmp/klamm-quickstart-ports
+take_port() {
+	local file lock
+	mkdir -m 1777 "$ports" 2>/dev/null
+	port=$1
+	while :; do
+		file=$ports/$port
+		(set -C; umask 022; : >"$file") 2>/dev/null # another user's may be read, not written
+		exec {lock}<"$file" || die "$file cannot be opened"
+		flock -n "$lock" && port_is_free "$port" && return
+		exec {lock}<&-
+		port=$((port + 1))
+	done
 }
 
 if [ $standalone = no ]; then
-	zk_port=$(free_port 2181)
+	take_port 2181
+	zk_port=$port
 	say "Starting ZooKeeper on 127.0.0.1:$zk_port"
 	mkdir -p "$dir/zookeeper/data"
 	cat >"$dir/zookeeper/zoo.cfg" <<EOF
@@ -148,11 +160,14 @@ fi
 
 say "Starting $count broker(s) with TLS"
 bootstrap=
-port=9093
-http=8093
+next_kafka=9093
+next_http=8093
 for id in $(seq $count); do
-	port=$(free_port "$port")
-	http=$(free_port "$http")
+	take_port $next_http
+	http=$port
+	next_http=$((port + 1))
+	take_port $next_kafka
+	next_kafka=$((port + 1))
 	mkdir -p "$dir/broker$id"
 	{
 		echo "broker.id=$id"
@@ -181,8 +196,6 @@ for id in $(seq $count); do
 	wait_for 30 "broker $id" ready
 	echo "broker $id  localhost:$port  metrics http://127.0.0.1:$http/metrics"
 	bootstrap=${bootstrap:+$bootstrap,}localhost:$port
-	port=$((port + 1))
-	http=$((http + 1))
 done
 
 cat >"$dir/client.properties" <<EOF

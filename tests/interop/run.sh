@@ -2,7 +2,8 @@
 # Klamm against what others wrote: Apache Kafka 3.9, librdkafka's own suites, confluent-kafka, kafkajs.
 # Burrow is asked where it is installed (a Debian package).
 #
-# usage: [COUNT=n] tests/interop/run.sh [disk] [mixed] [librdkafka] [python] [kafkajs]   (default: all)
+# usage: [COUNT=n] tests/interop/run.sh [disk] [mixed] [librdkafka] [cluster]
+#                   [python] [kafkajs]   (default: all)
 #
 # python and kafkajs send and compare COUNT records (default 1000000) in every codec.
 #
@@ -169,6 +170,14 @@ librdkafka() {
 	(fetch_212) && suite 212 || skip "librdkafka 2.12.0: its source cannot be had or built"
 }
 
+# The same and more on three brokers.
+cluster() {
+	(fetch_202) && export LIBRDKAFKA_202=$cache/202 || skip "cluster: librdkafka 2.0.2 cannot be had"
+	(fetch_212) && export LIBRDKAFKA_212=$cache/212 || skip "cluster: librdkafka 2.12.0 cannot be had"
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider test_librdkafka.py >"$cache/cluster.out" 2>&1
+	count_pytest "$cache/cluster.out"
+}
+
 # ---- python3-confluent-kafka ----
 
 python() {
@@ -202,7 +211,7 @@ kafkajs() {
 	stop_broker
 }
 
-for what in ${*:-disk mixed librdkafka python kafkajs}; do
+for what in ${*:-disk mixed librdkafka cluster python kafkajs}; do
 	echo "== $what"
 	$what
 	cd "$here" || exit 1

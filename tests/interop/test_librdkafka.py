@@ -26,7 +26,7 @@ PATIENT = ("0089", "0113", "0118")  # members that are to come together
 RACING = ("0033", "0102", "0113")  # with themselves: see suite() of run.sh
 
 
-def tests(version):
+def listed(version):
     named = os.environ.get("LIBRDKAFKA_TESTS", "").split()
     lists = [HERE / f"librdkafka-{version}.list", HERE / "librdkafka-cluster.list"]
     return named or [t for path in lists for line in path.read_text().splitlines()
@@ -39,7 +39,7 @@ def trees():
 
 
 def all_tests():
-    found = [(v, t) for v in trees() for t in tests(v)]
+    found = [(v, t) for v in trees() for t in listed(v)]
     # A cluster serves all tests that want the same of it.
     return sorted(found, key=lambda vt: vt[1].startswith(PATIENT))
 

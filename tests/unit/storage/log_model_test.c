@@ -509,100 +509,127 @@ reconfigure(struct model *m, struct storage *s, struct log *log)
 	log_configure(log, &s->config);
 }
 
-static struct log *
-step(struct model *m, struct storage *s, struct log *log)
+static void
+truncate_somewhere(struct model *m, struct log *log)
+{
+	int64_t offset = m->start + below(m, m->end - m->start + 1);
+
+	offset = m->end - below(m, m->end - offset + 1);
+	if (!m->compacted && find_batch(m, offset) < m->count)
+		offset = m->batches[find_batch(m, offset)].base_offset;
+	if (offset < m->start)
+		return;
+	assert_int_equal(log_truncate_to(log, offset), 0);
+	if (offset < m->end)
+		cut_model(m, offset);
+	m->epoch++;
+}
+
+static void
+roll(struct model *m, struct log *log)
+{
+	(void)m;
+	assert_int_equal(log_roll(log), 0);
+}
+
+static void
+flush(struct model *m, struct log *log)
+{
+	assert_int_equal(log_flush(log, m->end), 0);
+	m->flushed = m->end;
+}
+
+static void
+flush_in_background(struct model *m, struct log *log)
+{
+	(void)m;
+	log_background_flush(log);
+}
+
+static void
+move_high_watermark(struct model *m, struct log *log)
+{
+	m->high_watermark = m->start + below(m, m->end - m->start + 1);
+	log_set_high_watermark(log, m->high_watermark);
+}
+
+static void
+begin_epoch(struct model *m, struct log *log)
+{
+	m->epoch += 1 + (int32_t)below(m, 3);
+	assert_int_equal(log_assign_epoch_start_offset(log, m->epoch, m->end), 0);
+}
+
+/* As a follower does whose leader has deleted all that it had. */
+static void
+start_anew(struct model *m, struct log *log)
 {
 	int64_t offset;
 
-	switch (below(m, 60)) {
-	case 0:
-		m->op = "truncate";
-		offset = m->start + below(m, m->end - m->start + 1);
-		offset = m->end - below(m, m->end - offset + 1);
-		if (!m->compacted && find_batch(m, offset) < m->count)
-			offset = m->batches[find_batch(m, offset)].base_offset;
-		if (offset < m->start)
-			break;
-		assert_int_equal(log_truncate_to(log, offset), 0);
-		if (offset < m->end)
-			cut_model(m, offset);
-		m->epoch++;
-		break;
-	case 1:
-		m->op = "raise start";
-		raise_start(m, log);
-		break;
-	case 2:
-	case 3:
-		m->op = "retention";
-		retain(m, log);
-		break;
-	case 4:
-		m->op = "roll";
-		assert_int_equal(log_roll(log), 0);
-		break;
-	case 5:
-	case 6:
-		m->op = "flush";
-		assert_int_equal(log_flush(log, m->end), 0);
-		m->flushed = m->end;
-		break;
-	case 7:
-		m->op = "restart";
-		return restart_cleanly(m, s, log);
-	case 8:
-		m->op = "kill";
-		return kill_and_restart(m, s, log);
-	case 9:
-		m->op = "lose power";
-		return lose_power(m, s, log);
-	case 10:
-		m->op = "high watermark";
-		m->high_watermark = m->start + below(m, m->end - m->start + 1);
-		log_set_high_watermark(log, m->high_watermark);
-		break;
-	case 11:
-		m->op = "new epoch";
-		m->epoch += 1 + (int32_t)below(m, 3);
-		assert_int_equal(log_assign_epoch_start_offset(log, m->epoch, m->end), 0);
-		break;
-	case 12:
-		m->op = "configure";
-		reconfigure(m, s, log);
-		break;
-	case 13:
-		m->op = "background flush";
-		log_background_flush(log);
-		break;
-	case 14:
-	case 15:
-	case 16:
-		m->op = "search a time";
-		search_a_time(m, log);
-		break;
-	case 17:
-		m->op = "start anew";
-		if (below(m, 10) != 0)
-			break;
-		offset = m->end + below(m, 100);
-		assert_int_equal(log_truncate_fully_and_start_at(log, offset), 0);
-		m->count = 0;
-		m->start = m->end = m->high_watermark = m->flushed = offset;
-		break;
-	default:
-		if (below(m, 3) == 0) {
-			m->op = "read";
-			read_somewhere(m, log);
-		} else if (below(m, 4) == 0) {
-			m->op = "append as follower";
-			append_as_follower(m, log);
-		} else {
-			m->op = "append as leader";
-			append_as_leader(m, log);
-		}
-		break;
+	if (below(m, 10) != 0)
+		return;
+	offset = m->end + below(m, 100);
+	assert_int_equal(log_truncate_fully_and_start_at(log, offset), 0);
+	m->count = 0;
+	m->start = m->end = m->high_watermark = m->flushed = offset;
+}
+
+static void
+read_or_append(struct model *m, struct log *log)
+{
+	if (below(m, 3) == 0) {
+		m->op = "read";
+		read_somewhere(m, log);
+	} else if (below(m, 4) == 0) {
+		m->op = "append as follower";
+		append_as_follower(m, log);
+	} else {
+		m->op = "append as leader";
+		append_as_leader(m, log);
 	}
-	/* Retention moves the start on its own account only when asked. */
+}
+
+/* Each is drawn as often as `weight` says. One of run, run_storage and restart. */
+static const struct operation {
+	int weight;
+	const char *name;
+	void (*run)(struct model *m, struct log *log);
+	void (*run_storage)(struct model *m, struct storage *s, struct log *log);
+	struct log *(*restart)(struct model *m, struct storage *s, struct log *log);
+} operations[] = {
+    {1, "truncate", .run = truncate_somewhere},
+    {1, "raise start", .run = raise_start},
+    {2, "retention", .run = retain},
+    {1, "roll", .run = roll},
+    {2, "flush", .run = flush},
+    {1, "restart", .restart = restart_cleanly},
+    {1, "kill", .restart = kill_and_restart},
+    {1, "lose power", .restart = lose_power},
+    {1, "high watermark", .run = move_high_watermark},
+    {1, "new epoch", .run = begin_epoch},
+    {1, "configure", .run_storage = reconfigure},
+    {1, "background flush", .run = flush_in_background},
+    {3, "search a time", .run = search_a_time},
+    {1, "start anew", .run = start_anew},
+    {42, "read or append", .run = read_or_append},
+};
+
+/* The log afterwards: another one where the broker has started again. */
+static struct log *
+step(struct model *m, struct storage *s, struct log *log)
+{
+	const struct operation *op = operations;
+	int64_t drawn = below(m, 60); /* the sum of the weights */
+
+	for (; drawn >= op->weight; op++)
+		drawn -= op->weight;
+	m->op = op->name;
+	if (op->restart != NULL)
+		return op->restart(m, s, log);
+	if (op->run_storage != NULL)
+		op->run_storage(m, s, log);
+	else
+		op->run(m, log);
 	return log;
 }
 

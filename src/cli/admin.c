@@ -48,29 +48,47 @@ resource_error(const rd_kafka_ConfigResource_t *resource, const char *name)
 	return CLI_REFUSED;
 }
 
+/* A request about one resource: librdkafka's call for it, and what it is called in complaints. */
+struct resource_request {
+	rd_kafka_admin_op_t op;
+	void (*send)(rd_kafka_t *rk, rd_kafka_ConfigResource_t **resources, size_t count,
+		     const rd_kafka_AdminOptions_t *options, rd_kafka_queue_t *queue);
+	const char *doing;
+};
+
+/* Sends it, frees the resource, and waits for the answer, which is the caller's. */
+static int
+request_resource(struct client *c, const struct resource_request *request,
+		 rd_kafka_ResourceType_t type, const char *name,
+		 rd_kafka_ConfigResource_t *resource, rd_kafka_event_t **ret_event)
+{
+	rd_kafka_AdminOptions_t *options;
+	int st = admin_options_for(c, request->op, type, name, &options);
+
+	if (st == CLI_DONE) {
+		request->send(c->rk, &resource, 1, options, c->queue);
+		rd_kafka_AdminOptions_destroy(options);
+	}
+	rd_kafka_ConfigResource_destroy(resource);
+	return st == CLI_DONE ? client_admin_wait(c, request->doing, ret_event) : st;
+}
+
 int
 admin_describe_config(struct client *c, rd_kafka_ResourceType_t type, const char *name,
 		      rd_kafka_event_t **ret_event, const rd_kafka_ConfigEntry_t ***ret_entries,
 		      size_t *ret_count)
 {
+	static const struct resource_request request = {
+	    RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, rd_kafka_DescribeConfigs, "asking for settings"};
 	rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(type, name);
 	const rd_kafka_ConfigResource_t **resources;
-	rd_kafka_AdminOptions_t *options;
 	rd_kafka_event_t *event;
 	size_t count;
 	int st;
 
 	if (resource == NULL)
 		return usage_error("'%s' names nothing that has settings", name);
-	st = admin_options_for(c, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, type, name, &options);
-	if (st != CLI_DONE) {
-		rd_kafka_ConfigResource_destroy(resource);
-		return st;
-	}
-	rd_kafka_DescribeConfigs(c->rk, &resource, 1, options, c->queue);
-	rd_kafka_AdminOptions_destroy(options);
-	rd_kafka_ConfigResource_destroy(resource);
-	st = client_admin_wait(c, "asking for settings", &event);
+	st = request_resource(c, &request, type, name, resource, &event);
 	if (st != CLI_DONE)
 		return st;
 	resources = rd_kafka_DescribeConfigs_result_resources(
@@ -95,9 +113,10 @@ int
 admin_replace_config(struct client *c, rd_kafka_ResourceType_t type, const char *name,
 		     const struct settings *settings)
 {
+	static const struct resource_request request = {RD_KAFKA_ADMIN_OP_ALTERCONFIGS,
+							rd_kafka_AlterConfigs, "changing settings"};
 	rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(type, name);
 	const rd_kafka_ConfigResource_t **resources;
-	rd_kafka_AdminOptions_t *options;
 	rd_kafka_event_t *event;
 	size_t count;
 	int st;
@@ -107,15 +126,7 @@ admin_replace_config(struct client *c, rd_kafka_ResourceType_t type, const char 
 	for (size_t i = 0; i < settings->count; i++)
 		rd_kafka_ConfigResource_set_config(resource, settings->items[i].name,
 						   settings->items[i].value);
-	st = admin_options_for(c, RD_KAFKA_ADMIN_OP_ALTERCONFIGS, type, name, &options);
-	if (st != CLI_DONE) {
-		rd_kafka_ConfigResource_destroy(resource);
-		return st;
-	}
-	rd_kafka_AlterConfigs(c->rk, &resource, 1, options, c->queue);
-	rd_kafka_AdminOptions_destroy(options);
-	rd_kafka_ConfigResource_destroy(resource);
-	st = client_admin_wait(c, "changing settings", &event);
+	st = request_resource(c, &request, type, name, resource, &event);
 	if (st != CLI_DONE)
 		return st;
 	resources = rd_kafka_AlterConfigs_result_resources(

@@ -255,6 +255,23 @@ client_open(struct client *c, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 	return CLI_DONE;
 }
 
+int
+client_open_producer(struct client *c, const struct client_default *defaults,
+		     void (*on_delivery)(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg),
+		     void *arg)
+{
+	rd_kafka_conf_t *conf;
+	int st = client_conf(defaults, &conf);
+
+	if (st != CLI_DONE) {
+		memset(c, 0, sizeof(*c));
+		return st;
+	}
+	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+	rd_kafka_conf_set_opaque(conf, arg);
+	return client_open(c, RD_KAFKA_PRODUCER, conf);
+}
+
 void
 client_close(struct client *c)
 {

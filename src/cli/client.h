@@ -38,6 +38,11 @@ MUST_CHECK int client_conf(const struct client_default *defaults, rd_kafka_conf_
 int client_timeout_ms(void);
 /* conf: NULL for client_conf() without defaults. Zeroes c first; does not wait for a broker. */
 MUST_CHECK int client_open(struct client *c, rd_kafka_type_t type, rd_kafka_conf_t *conf);
+/* The same for a producer of client_conf(defaults); client_poll() calls on_delivery with arg. */
+MUST_CHECK int client_open_producer(struct client *c, const struct client_default *defaults,
+				    void (*on_delivery)(rd_kafka_t *rk, const rd_kafka_message_t *m,
+							void *arg),
+				    void *arg);
 /* Accepts one that is zeroed or half open. */
 void client_close(struct client *c);
 

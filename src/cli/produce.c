@@ -282,15 +282,9 @@ open_producer(struct producer *p, const char *topic)
 	    {"compression.type", opt.compression != NULL ? opt.compression : "none"},
 	    {NULL, NULL}};
 	const rd_kafka_metadata_t *md;
-	rd_kafka_conf_t *conf;
 	int st;
 
-	st = client_conf(defaults, &conf);
-	if (st != CLI_DONE)
-		return st;
-	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-	rd_kafka_conf_set_opaque(conf, p);
-	st = client_open(&p->client, RD_KAFKA_PRODUCER, conf);
+	st = client_open_producer(&p->client, defaults, on_delivery, p);
 	if (st != CLI_DONE)
 		return st;
 	st = client_metadata(&p->client, false, NULL, &md);

@@ -288,6 +288,12 @@ class Broker:
                               capture_output=True, text=True, timeout=timeout_s)
 
 
+def kill_all(brokers):
+    for broker in brokers:
+        if broker.process is not None and broker.process.running():
+            broker.process.stop(signal.SIGKILL)
+
+
 class Cluster:
     """Brokers behind one ZooKeeper."""
 
@@ -308,9 +314,7 @@ class Cluster:
         return ",".join(b.bootstrap for b in self.brokers)
 
     def stop(self):
-        for broker in self.brokers:
-            if broker.process is not None and broker.process.running():
-                broker.process.stop(signal.SIGKILL)
+        kill_all(self.brokers)
         self.zookeeper.stop(signal.SIGKILL)
 
 
@@ -319,8 +323,7 @@ def standalone(tmp_path):
     """One broker without an ensemble."""
     broker = Broker(tmp_path / "broker").start()
     yield broker
-    if broker.process.running():
-        broker.process.stop(signal.SIGKILL)
+    kill_all([broker])
 
 
 @pytest.fixture
@@ -334,9 +337,7 @@ def make_broker(tmp_path):
         return broker
 
     yield make
-    for broker in made:
-        if broker.process is not None and broker.process.running():
-            broker.process.stop(signal.SIGKILL)
+    kill_all(made)
 
 
 @pytest.fixture(scope="session")
@@ -352,9 +353,7 @@ def cluster(tmp_path, zookeeper):
     """One broker in a chroot of the shared ZooKeeper."""
     c = Cluster(tmp_path, 1, zookeeper=zookeeper, chroot=f"/{tmp_path.name}").start()
     yield c
-    for broker in c.brokers:
-        if broker.process is not None and broker.process.running():
-            broker.process.stop(signal.SIGKILL)
+    kill_all(c.brokers)
 
 
 @pytest.fixture
@@ -362,9 +361,22 @@ def cluster3(tmp_path, zookeeper):
     """Three brokers in a chroot of the shared ZooKeeper."""
     c = Cluster(tmp_path, 3, zookeeper=zookeeper, chroot=f"/{tmp_path.name}").start()
     yield c
-    for broker in c.brokers:
-        if broker.process is not None and broker.process.running():
-            broker.process.stop(signal.SIGKILL)
+    kill_all(c.brokers)
+
+
+def kazoo_of(cluster):
+    """For a fixture: a session of kazoo in the cluster's chroot."""
+    from kazoo.client import KazooClient  # the benchmarks and other suites do without
+    client = KazooClient(hosts=cluster.zookeeper.connect + cluster.chroot)
+    client.start(timeout=30)
+    yield client
+    client.stop()
+    client.close()
+
+
+@pytest.fixture
+def zk(cluster):
+    yield from kazoo_of(cluster)
 
 
 @pytest.fixture(scope="session")

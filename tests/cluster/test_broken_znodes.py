@@ -12,15 +12,6 @@ from test_records import consume, create, produce
 BROKEN = [b"{", b"", b'{"version":"x","partitions":7,"leader":"1","isr":{}}', b"\xff\xfe"]
 
 
-@pytest.fixture
-def zk(cluster):
-    client = KazooClient(hosts=cluster.zookeeper.connect + cluster.chroot)
-    client.start(timeout=30)
-    yield client
-    client.stop()
-    client.close()
-
-
 def is_served(broker, topic, values=(b"v",)):
     produce(broker.bootstrap, topic, [("k", "v", None)])
     got = [m.value() for m in consume(broker.bootstrap, topic, 1, len(values) + 1)]

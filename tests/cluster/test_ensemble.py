@@ -3,11 +3,10 @@ import signal
 import time
 
 import pytest
-from kazoo.client import KazooClient
 
 from cluster_load import (Load, check_all, described_by, end, leader_of, make_topic,
                           wait_whole)
-from conftest import Cluster, Ensemble, wait_until
+from conftest import Cluster, Ensemble, kazoo_of, wait_until
 
 SESSION_S = 4
 
@@ -31,11 +30,7 @@ def three(tmp_path, ensemble):
 
 @pytest.fixture
 def zk(three):
-    client = KazooClient(hosts=three.zookeeper.connect + three.chroot)
-    client.start(timeout=30)
-    yield client
-    client.stop()
-    client.close()
+    yield from kazoo_of(three)
 
 
 def lives(zk):

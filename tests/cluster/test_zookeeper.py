@@ -16,15 +16,6 @@ from conftest import BUILD, Broker, Cluster, ZooKeeper, free_port, wait_until
 from test_records import consume, create, produce
 
 
-@pytest.fixture
-def zk(cluster):
-    client = KazooClient(hosts=cluster.zookeeper.connect + cluster.chroot)
-    client.start(timeout=30)
-    yield client
-    client.stop()
-    client.close()
-
-
 def get_json(zk, path):
     return json.loads(zk.get(path)[0])
 

@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
 from cluster_load import (Load, assert_replicas_identical, check_once_and_in_order,  # noqa: E402
                           consume_all, described, isr_is, make_topic)
-from conftest import Broker, ZooKeeper, wait_until  # noqa: E402
+from conftest import Broker, Cluster, ZooKeeper, wait_until  # noqa: E402
 from test_disk import Kafka, pytestmark  # noqa: E402,F401
 
 SECONDS = int(os.environ.get("MIXED_SECONDS", "20"))
@@ -21,7 +21,7 @@ CONFIG = {"default.replication.factor": 3, "offsets.topic.num.partitions": 3,
           "min.insync.replicas": 2, "group.initial.rebalance.delay.ms": 0}
 
 
-class Mixed:
+class Mixed(Cluster):
     """Broker 1 is klammd, 2 and 3 are Kafka."""
 
     def __init__(self, path):
@@ -31,16 +31,6 @@ class Mixed:
         self.kafkas = [Kafka(path / f"kafka{i}", path / f"kafka{i}" / "data",
                              self.zookeeper.connect, i, config) for i in (2, 3)]
         self.brokers = [self.klammd, *self.kafkas]
-
-    @property
-    def bootstrap(self):
-        return ",".join(b.bootstrap for b in self.brokers)
-
-    def stop(self):
-        for broker in self.brokers:
-            if broker.process is not None and broker.process.running():
-                broker.process.stop(signal.SIGKILL)
-        self.zookeeper.stop(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ ON_KAFKA = os.environ.get("LIBRDKAFKA_ON") == "kafka"
 CONFIG = {"default.replication.factor": 3, "num.partitions": 4,
           "offsets.topic.replication.factor": 3, "offsets.topic.num.partitions": 10,
           "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector"}
-PATIENT = ("0089", "0113", "0118")  # members that are to come together
+PATIENT = ("0089", "0102", "0113", "0118")  # members that are to come together
 RACING = ("0033", "0102", "0113")  # with themselves: see suite() of run.sh
 
 

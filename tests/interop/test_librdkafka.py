@@ -23,7 +23,6 @@ CONFIG = {"default.replication.factor": 3, "num.partitions": 4,
           "offsets.topic.replication.factor": 3, "offsets.topic.num.partitions": 10,
           "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector"}
 PATIENT = ("0089", "0102", "0113", "0118")  # members that are to come together
-RACING = ("0033", "0102", "0113")  # with themselves: see suite() of run.sh
 
 
 def listed(version):
@@ -118,8 +117,5 @@ def run(tree, test, cluster, path):
 @pytest.mark.parametrize("version, test", all_tests())
 def test_the_suite_passes_on_three_brokers(clusters, tmp_path, version, test):
     cluster = clusters(3000 if test.startswith(PATIENT) else 0)
-    for _ in range(3 if test.startswith(RACING) else 1):
-        passed, text = run(trees()[version], test, cluster, tmp_path)
-        if passed:
-            break
+    passed, text = run(trees()[version], test, cluster, tmp_path)
     assert passed, text[-3000:]

@@ -131,17 +131,16 @@ end_parking(struct api_call *call, int64_t now)
 static void
 count_time(struct api_call *call)
 {
-	struct metric *phases = call->api->by_key[call->entry->key]->phase_us;
+	struct histogram *phases = call->entry->phases;
 	int64_t now = now_us(call), total = now - call->req->received_us;
 	int64_t *elapsed = call->elapsed_us;
 
 	end_parking(call, now);
 	elapsed[API_PHASE_LOCAL] = total - elapsed[API_PHASE_QUEUE] - elapsed[API_PHASE_REMOTE];
 	for (int phase = 0; phase < API_PHASE_SEND; phase++)
-		if (elapsed[phase] > 0)
-			metric_add(&phases[phase], elapsed[phase]);
+		histogram_observe(&phases[phase], elapsed[phase]);
 	histogram_observe(call->entry->time, total);
-	call->req->sending_us = &phases[API_PHASE_SEND];
+	call->req->sending = &phases[API_PHASE_SEND];
 	call->req->answered_us = now;
 }
 
@@ -570,8 +569,8 @@ collect_phases(struct metrics_scrape *scrape, void *arg)
 			const struct api_entry *entry = &api->entries[i];
 			const char *labels[] = {entry->wire->name, names[phase]};
 
-			metrics_sample_labels(scrape, labels, 2,
-					      (double)metric_value(&entry->phase_us[phase]) / 1e6);
+			if (histogram_sum_us(&entry->phases[phase]) > 0)
+				metrics_sample_histogram(scrape, labels, 2, &entry->phases[phase]);
 		}
 }
 
@@ -588,7 +587,8 @@ api_open(const struct api_settings *settings, struct api **ret_api)
 	pthread_once(&spare_calls_once, make_spare_calls_key);
 	lock_init(&api->waiting_lock, LOCK_API);
 	api->entries = calloc(ARRAY_LEN(entries), sizeof(*api->entries));
-	if (api->entries == NULL ||
+	api->phases = calloc(ARRAY_LEN(entries) * API_PHASE_COUNT, sizeof(*api->phases));
+	if (api->entries == NULL || api->phases == NULL ||
 	    fetch_sessions_open(
 		settings->env,
 		(size_t)conf_store_get(settings->conf)->max_incremental_fetch_session_cache_slots,
@@ -606,6 +606,7 @@ api_open(const struct api_settings *settings, struct api **ret_api)
 		       entry->max <= entry->wire->until);
 		entry->requests = metrics_get(METRIC_REQUESTS, entry->wire->name);
 		entry->errors = metrics_get(METRIC_REQUEST_ERRORS, entry->wire->name);
+		entry->phases = &api->phases[i * API_PHASE_COUNT];
 		entry->time = metrics_histogram(METRIC_REQUEST_SECONDS, entry->wire->name);
 		api->by_key[entry->key] = entry;
 	}
@@ -629,6 +630,7 @@ api_close(struct api *api)
 	metrics_remove_collectors(api);
 	fetch_sessions_close(api->sessions);
 	lock_fini(&api->waiting_lock);
+	free(api->phases);
 	free(api->entries);
 	free(api);
 }

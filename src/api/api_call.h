@@ -22,7 +22,7 @@ struct api_call;
 typedef void api_handle_fn(struct api_call *call, void *request);
 typedef void api_resume_fn(struct api_call *call, bool timed_out);
 
-/* Where the time of a request goes, Kafka's words; klamm_request_phase_seconds_total. */
+/* Where the time of a request goes, Kafka's words; klamm_request_phase_seconds. */
 enum api_phase {
 	API_PHASE_QUEUE,  /* it waits for a worker or the controller's thread */
 	API_PHASE_LOCAL,  /* it is being worked on */
@@ -40,7 +40,7 @@ struct api_entry {
 	const struct wire_api *wire;
 	struct metric *requests, *errors;
 	struct histogram *time;
-	struct metric phase_us[API_PHASE_COUNT];
+	struct histogram *phases; /* API_PHASE_COUNT of them */
 };
 
 #define API_KEY_MAX 127
@@ -52,6 +52,7 @@ struct api {
 	struct api_entry *entries; /* in order of key */
 	size_t entry_count;
 	struct api_entry *by_key[API_KEY_MAX + 1];
+	struct histogram *phases; /* API_PHASE_COUNT for each entry, from the start */
 	/* Calls that wait for the metadata to change. */
 	struct lock waiting_lock;
 	struct api_call *waiting; /* under waiting_lock */

@@ -11,6 +11,9 @@
 #include "base/diag.h"
 #include "base/lock.h"
 
+/* 2^53: below it a double tells every whole number from its neighbours. */
+#define WHOLE_MAX 9007199254740992.0
+
 const struct metric_info metric_infos[METRIC_COUNT] = {
 #define METRIC(id, name, type, labels, help) [id] = {name, type, labels, help},
 #include "base/metrics.def"
@@ -82,7 +85,8 @@ histogram_observe(struct histogram *h, int64_t us)
 	if (bucket >= HISTOGRAM_BUCKETS)
 		bucket = HISTOGRAM_BUCKETS - 1;
 	atomic_fetch_add_explicit(&h->buckets[bucket], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&h->sum_us, us > 0 ? (uint64_t)us : 0, memory_order_relaxed);
+	if (us > 0)
+		atomic_fetch_add_explicit(&h->sum_us, (uint64_t)us, memory_order_relaxed);
 }
 
 void
@@ -119,93 +123,182 @@ metrics_remove_collectors(void *arg)
 	lock_release(&scrape_lock);
 }
 
+/* ---- the text ---- */
+
+/*
+ * A broker with 10,000 logs writes 40,000 samples for one scrape: what is written for each of them
+ * is copied, not formatted.
+ */
+static void
+write_text(struct buf *out, const char *text)
+{
+	buf_append(out, text, strlen(text));
+}
+
 /* One label value, escaped as the exposition format wants it. */
 static void
 write_escaped(struct buf *out, const char *value, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		if (value[i] == '\\' || value[i] == '"')
-			buf_append_u8(out, '\\');
-		if (value[i] == '\n')
-			buf_append(out, "\\n", 2);
-		else
-			buf_append_u8(out, (uint8_t)value[i]);
+	const char *end = value + len;
+
+	while (value < end) {
+		const char *plain = value;
+
+		while (value < end && *value != '\\' && *value != '"' && *value != '\n')
+			value++;
+		buf_append(out, plain, (size_t)(value - plain));
+		if (value == end)
+			return;
+		buf_append_u8(out, '\\');
+		buf_append_u8(out, *value == '\n' ? 'n' : (uint8_t)*value);
+		value++;
 	}
 }
 
-/* Writes {a="x",b="y"} with an optional le; nothing where there is no label. */
+/* One of {a="x",b="y"} as it is being written; names: what is left of the metric's labels. */
+struct label_writer {
+	struct buf *out;
+	const char *names;
+	const char *sep;
+};
+
 static void
-write_labels(struct buf *out, const struct metric_info *info, const char *values, const char *le)
+write_label(struct label_writer *w, const char *value, size_t value_len)
 {
-	const char *names = info->labels;
-	const char *sep = "{";
+	size_t name_len = strcspn(w->names, ",");
 
-	while (*names != '\0') {
-		size_t name_len = strcspn(names, ","), value_len = strcspn(values, ",");
-
-		buf_printf(out, "%s%.*s=\"", sep, (int)name_len, names);
-		write_escaped(out, values, value_len);
-		buf_append(out, "\"", 1);
-		sep = ",";
-		names += name_len + (names[name_len] == ',');
-		values += value_len + (values[value_len] == ',');
-	}
-	if (le != NULL) {
-		buf_printf(out, "%sle=\"%s\"", sep, le);
-		sep = ",";
-	}
-	if (*sep == ',')
-		buf_append(out, "}", 1);
+	buf_append_u8(w->out, (uint8_t)*w->sep);
+	buf_append(w->out, w->names, name_len);
+	buf_append(w->out, "=\"", 2);
+	write_escaped(w->out, value, value_len);
+	buf_append_u8(w->out, '"');
+	w->sep = ",";
+	w->names += name_len + (w->names[name_len] == ',');
 }
 
 static void
-write_histogram(struct buf *out, const struct metric_info *info, const struct series *s)
+write_labels_end(struct label_writer *w, const char *le)
+{
+	if (le != NULL) {
+		buf_append_u8(w->out, (uint8_t)*w->sep);
+		write_text(w->out, "le=\"");
+		write_text(w->out, le);
+		buf_append_u8(w->out, '"');
+		w->sep = ",";
+	}
+	if (*w->sep == ',')
+		buf_append_u8(w->out, '}');
+	buf_append_u8(w->out, ' ');
+}
+
+/* The values of a series' labels: one text with commas, or one text for each. */
+struct label_values {
+	const char *joined; /* or else: */
+	const char *const *each;
+	size_t count;
+};
+
+/* Writes {a="x",b="y"} with an optional le, nothing where there is no label; and a space. */
+static void
+write_labels(struct buf *out, const struct metric_info *info, const struct label_values *values,
+	     const char *le)
+{
+	struct label_writer w = {out, info->labels, "{"};
+	const char *rest = values->joined;
+
+	for (size_t i = 0; rest == NULL && i < values->count; i++)
+		write_label(&w, values->each[i], strlen(values->each[i]));
+	while (rest != NULL && *w.names != '\0') {
+		size_t len = strcspn(rest, ",");
+
+		write_label(&w, rest, len);
+		rest += len + (rest[len] == ',');
+	}
+	write_labels_end(&w, le);
+}
+
+static void
+write_unsigned(struct buf *out, uint64_t value)
+{
+	char digits[20], *first = digits + sizeof(digits);
+
+	do
+		*--first = (char)('0' + value % 10);
+	while ((value /= 10) > 0);
+	buf_append(out, first, (size_t)(digits + sizeof(digits) - first));
+}
+
+/* Whole numbers that a double holds exactly, which nearly all are, need no floating point. */
+static void
+write_value(struct buf *out, double value)
+{
+	if (value >= 0 && value < WHOLE_MAX && (double)(uint64_t)value == value)
+		write_unsigned(out, (uint64_t)value);
+	else
+		buf_printf(out, "%.17g", value);
+	buf_append_u8(out, '\n');
+}
+
+static void
+write_sample(struct metrics_scrape *scrape, const struct label_values *values, double value)
+{
+	write_text(scrape->out, scrape->info->name);
+	write_labels(scrape->out, scrape->info, values, NULL);
+	write_value(scrape->out, value);
+}
+
+/* What comes after the name of a metric in a series of a histogram. */
+static void
+write_histogram_series(struct metrics_scrape *scrape, const char *suffix,
+		       const struct label_values *values, const char *le)
+{
+	write_text(scrape->out, scrape->info->name);
+	write_text(scrape->out, suffix);
+	write_labels(scrape->out, scrape->info, values, le);
+}
+
+static void
+write_histogram(struct metrics_scrape *scrape, const struct label_values *values,
+		const struct histogram *h)
 {
 	uint64_t count = 0;
 	char le[32];
 
 	for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
-		count += atomic_load_explicit(&s->histogram.buckets[i], memory_order_relaxed);
+		count += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
 		if (i < HISTOGRAM_BUCKETS - 1)
 			snprintf(le, sizeof(le), "%.6f", (double)(1LL << i) / 1e6);
 		else
 			snprintf(le, sizeof(le), "+Inf");
-		buf_printf(out, "%s_bucket", info->name);
-		write_labels(out, info, s->label_values, le);
-		buf_printf(out, " %llu\n", (unsigned long long)count);
+		write_histogram_series(scrape, "_bucket", values, le);
+		write_unsigned(scrape->out, count);
+		buf_append_u8(scrape->out, '\n');
 	}
-	buf_printf(out, "%s_sum", info->name);
-	write_labels(out, info, s->label_values, NULL);
-	buf_printf(out, " %.6f\n%s_count", (double)atomic_load(&s->histogram.sum_us) / 1e6,
-		   info->name);
-	write_labels(out, info, s->label_values, NULL);
-	buf_printf(out, " %llu\n", (unsigned long long)count);
+	write_histogram_series(scrape, "_sum", values, NULL);
+	buf_printf(scrape->out, "%.6f\n", (double)atomic_load(&h->sum_us) / 1e6);
+	write_histogram_series(scrape, "_count", values, NULL);
+	write_unsigned(scrape->out, count);
+	buf_append_u8(scrape->out, '\n');
 }
 
 void
 metrics_sample(struct metrics_scrape *scrape, const char *label_values, double value)
 {
-	buf_printf(scrape->out, "%s", scrape->info->name);
-	write_labels(scrape->out, scrape->info, label_values, NULL);
-	buf_printf(scrape->out, " %.17g\n", value);
+	write_sample(scrape, &(struct label_values){.joined = label_values}, value);
 }
 
 void
 metrics_sample_labels(struct metrics_scrape *scrape, const char *const *values, size_t count,
 		      double value)
 {
-	const char *names = scrape->info->labels;
+	write_sample(scrape, &(struct label_values){.each = values, .count = count}, value);
+}
 
-	buf_printf(scrape->out, "%s", scrape->info->name);
-	for (size_t i = 0; i < count; i++) {
-		size_t name_len = strcspn(names, ",");
-
-		buf_printf(scrape->out, "%s%.*s=\"", i == 0 ? "{" : ",", (int)name_len, names);
-		write_escaped(scrape->out, values[i], strlen(values[i]));
-		buf_append(scrape->out, "\"", 1);
-		names += name_len + (names[name_len] == ',');
-	}
-	buf_printf(scrape->out, "} %.17g\n", value);
+void
+metrics_sample_histogram(struct metrics_scrape *scrape, const char *const *values, size_t count,
+			 const struct histogram *h)
+{
+	write_histogram(scrape, &(struct label_values){.each = values, .count = count}, h);
 }
 
 static void
@@ -225,7 +318,8 @@ write_metric(struct buf *out, enum metric_id id)
 		   type_names[info->type]);
 	for (const struct series *s = first; s != NULL; s = s->next) {
 		if (info->type == METRIC_HISTOGRAM)
-			write_histogram(out, info, s);
+			write_histogram(&scrape, &(struct label_values){.joined = s->label_values},
+					&s->histogram);
 		else
 			metrics_sample(&scrape, s->label_values, (double)metric_value(&s->metric));
 	}

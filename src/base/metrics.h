@@ -73,7 +73,14 @@ metric_value(const struct metric *m)
 	return atomic_load_explicit(&m->value, memory_order_relaxed);
 }
 
+/* What took no time at all, or less, counts in the first bucket. */
 void histogram_observe(struct histogram *h, int64_t us);
+
+static inline int64_t
+histogram_sum_us(const struct histogram *h)
+{
+	return (int64_t)atomic_load_explicit(&h->sum_us, memory_order_relaxed);
+}
 
 /* A collector appends samples with metrics_sample(), for ids that it alone owns. */
 struct metrics_scrape;
@@ -86,6 +93,9 @@ void metrics_sample(struct metrics_scrape *scrape, const char *label_values, dou
 /* The same for values that may hold commas, one for each of the metric's labels. */
 void metrics_sample_labels(struct metrics_scrape *scrape, const char *const *values, size_t count,
 			   double value);
+/* All series of a histogram that the collector owns. */
+void metrics_sample_histogram(struct metrics_scrape *scrape, const char *const *values,
+			      size_t count, const struct histogram *h);
 
 /* Appends the whole registry in the text exposition format, version 0.0.4. */
 void metrics_write(struct buf *out);

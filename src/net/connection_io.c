@@ -61,9 +61,10 @@ connection_sent(struct send_queue *q, struct send_item *item, bool sent)
 	struct connection *conn = CONTAINER_OF(q, struct connection, out);
 	struct request *req = CONTAINER_OF(item, struct request, item);
 
-	if (sent && req->pub.sending_us != NULL)
-		metric_add(req->pub.sending_us,
-			   env_monotonic_us(reactor_env(reactor_of(conn))) - req->pub.answered_us);
+	if (sent && req->pub.sending != NULL)
+		histogram_observe(req->pub.sending,
+				  env_monotonic_us(reactor_env(reactor_of(conn))) -
+				      req->pub.answered_us);
 	request_free(conn, req);
 }
 

@@ -17,7 +17,7 @@
 #include "net/reply.h"
 
 struct connection;
-struct metric;
+struct histogram;
 
 struct net_request {
 	struct connection *conn; /* valid until the request ends */
@@ -27,9 +27,9 @@ struct net_request {
 	void *user;          /* the handler's; NULL at first */
 	/*
 	 * May be set before the answer: when the last byte of that has been given to the kernel,
-	 * the microseconds since answered_us are added to sending_us.
+	 * sending observes the microseconds since answered_us.
 	 */
-	struct metric *sending_us;
+	struct histogram *sending;
 	int64_t answered_us;
 };
 

@@ -115,27 +115,56 @@ def test_a_follower_that_stands_still_shrinks_the_isr_and_lags_when_it_goes_on(m
     wait_until(lambda: follower.metric(lag) == 0, "it has caught up")
 
 
-def phases(broker, api):
-    return {p: broker.metric(f'klamm_request_phase_seconds_total{{api="{api}",phase="{p}"}}')
+def phases(broker, api, what="sum"):
+    return {p: broker.metric(f'klamm_request_phase_seconds_{what}{{api="{api}",phase="{p}"}}')
             for p in PHASES}
+
+
+def buckets(broker, api, phase):
+    """(bound in seconds, how many took no longer) of a histogram."""
+    series = f'klamm_request_phase_seconds_bucket{{api="{api}",phase="{phase}",le="'
+    return [(float(line[len(series):].split('"')[0]), float(line.rsplit(" ", 1)[1]))
+            for line in broker.get("/metrics")[1].splitlines() if line.startswith(series)]
+
+
+def poll(connection, wait_ms):
+    connection.call("Fetch", 12, {"ReplicaId": -1, "MaxWaitMs": wait_ms, "MinBytes": 1, "Topics": [
+        {"Topic": "t", "Partitions": [{"Partition": 0, "PartitionMaxBytes": 1000}]}]})
 
 
 def test_the_time_of_a_request_is_told_by_its_phases(standalone):
     create(standalone.bootstrap, "t")
-    before = phases(standalone, "Fetch")
-    assert before == {p: 0 for p in PHASES}
+    assert phases(standalone, "Fetch") == {p: None for p in PHASES}
     with Connection(standalone.port) as c:  # nothing comes: half a second of waiting
-        c.call("Fetch", 12, {"ReplicaId": -1, "MaxWaitMs": 500, "MinBytes": 1, "Topics": [
-            {"Topic": "t", "Partitions": [{"Partition": 0, "PartitionMaxBytes": 1000}]}]})
+        poll(c, 500)
     after = phases(standalone, "Fetch")
     assert 0.4 < after["remote"] < 5
     assert 0 < after["local"] < after["remote"] / 2
-    wait_until(lambda: phases(standalone, "Fetch")["send"] > 0, "the answer was sent")
+    wait_until(lambda: (phases(standalone, "Fetch")["send"] or 0) > 0, "the answer was sent")
     # A worker looks at the directories: it has to be waited for, however shortly.
     with Connection(standalone.port) as c:
         for _ in range(100):
             c.call("DescribeLogDirs", 4, {"Topics": None})
     looked = phases(standalone, "DescribeLogDirs")
     assert looked["queue"] > 0 and looked["local"] > 0
+    assert looked["remote"] is None  # nobody has waited
     seconds = standalone.metric('klamm_request_seconds_sum{api="DescribeLogDirs"}')
-    assert looked["queue"] + looked["local"] + looked["remote"] == pytest.approx(seconds, rel=0.01)
+    assert looked["queue"] + looked["local"] == pytest.approx(seconds, rel=0.01)
+
+
+def test_how_many_requests_took_how_long_is_told_for_each_phase(standalone):
+    create(standalone.bootstrap, "t")
+    with Connection(standalone.port) as c:
+        for _ in range(9):
+            poll(c, 0)
+        poll(c, 700)
+    wait_until(lambda: (phases(standalone, "Fetch", "count")["send"] or 0) == 10, "all were sent")
+    # Nobody waits in a queue, and so far nobody asks how long.
+    assert phases(standalone, "Fetch", "count") == {"queue": None, "local": 10, "remote": 10,
+                                                    "send": 10}
+    waited = buckets(standalone, "Fetch", "remote")
+    assert [bound for bound, _ in waited] == sorted(bound for bound, _ in waited)
+    assert waited[-1] == (float("inf"), 10)
+    assert dict(waited)[0.262144] == 9  # one in ten has waited longer, the long one
+    assert dict(waited)[0.524288] == 9
+    assert dict(waited)[16.777216] == 10

@@ -290,6 +290,81 @@ metrics_are_written_as_prometheus_reads_them(void **state)
 	buf_fini(&out);
 }
 
+static void
+collect_labels(struct metrics_scrape *scrape, void *arg)
+{
+	const char *labels[] = {"a,\"b\\c\nd", "t", "3"};
+
+	(void)arg;
+	metrics_sample_labels(scrape, labels, 3, 9007199254740991.0);
+	metrics_sample_labels(scrape, labels, 3, -2);
+	metrics_sample_labels(scrape, labels, 3, 0.5);
+	metrics_sample_labels(scrape, labels, 3, 0);
+}
+
+static void
+values_and_labels_of_every_kind_are_written_exactly(void **state)
+{
+	static const char expected[] =
+	    "klamm_group_lag{group=\"a,\\\"b\\\\c\\nd\",topic=\"t\",partition=\"3\"} ";
+	static const char *const values[] = {"9007199254740991\n", "-2\n", "0.5\n", "0\n"};
+	struct buf out = {0};
+	const char *at;
+
+	metrics_add_collector(METRIC_GROUP_LAG, collect_labels, state);
+	metrics_write(&out);
+	metrics_remove_collectors(state);
+	at = strstr(buf_text(&out), expected);
+	for (size_t i = 0; i < 4; i++) {
+		assert_non_null(at);
+		assert_memory_equal(at, expected, strlen(expected));
+		at += strlen(expected);
+		assert_memory_equal(at, values[i], strlen(values[i]));
+		at += strlen(values[i]);
+	}
+	buf_fini(&out);
+}
+
+static void
+collect_histogram(struct metrics_scrape *scrape, void *arg)
+{
+	const char *labels[] = {"Fetch", "remote"};
+
+	metrics_sample_histogram(scrape, labels, 2, arg);
+}
+
+static void
+a_histogram_counts_each_duration_up_to_its_bound_and_zero_in_the_first(void **state)
+{
+	static const char *const expected[] = {
+	    "_bucket{api=\"Fetch\",phase=\"remote\",le=\"0.000001\"} 2\n",
+	    "_bucket{api=\"Fetch\",phase=\"remote\",le=\"0.000512\"} 2\n",
+	    "_bucket{api=\"Fetch\",phase=\"remote\",le=\"0.001024\"} 3\n",
+	    "_bucket{api=\"Fetch\",phase=\"remote\",le=\"0.002048\"} 4\n",
+	    "_bucket{api=\"Fetch\",phase=\"remote\",le=\"67.108864\"} 4\n",
+	    "_bucket{api=\"Fetch\",phase=\"remote\",le=\"+Inf\"} 5\n",
+	    "_sum{api=\"Fetch\",phase=\"remote\"} 100.002049\n",
+	    "_count{api=\"Fetch\",phase=\"remote\"} 5\n",
+	};
+	struct histogram h = {0};
+	struct buf out = {0};
+
+	(void)state;
+	histogram_observe(&h, 0);
+	histogram_observe(&h, -5);
+	histogram_observe(&h, 1024);
+	histogram_observe(&h, 1025);
+	histogram_observe(&h, 100 * 1000 * 1000);
+	assert_int_equal(histogram_sum_us(&h), 100002049);
+	metrics_add_collector(METRIC_REQUEST_PHASE_SECONDS, collect_histogram, &h);
+	metrics_write(&out);
+	metrics_remove_collectors(&h);
+	assert_non_null(strstr(buf_text(&out), "# TYPE klamm_request_phase_seconds histogram\n"));
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		assert_non_null(strstr(buf_text(&out), expected[i]));
+	buf_fini(&out);
+}
+
 int
 main(void)
 {
@@ -304,6 +379,9 @@ main(void)
 	    cmocka_unit_test(a_file_is_replaced_whole),
 	    cmocka_unit_test(only_what_must_outlive_a_loss_of_power_waits_for_the_disk),
 	    cmocka_unit_test(metrics_are_written_as_prometheus_reads_them),
+	    cmocka_unit_test(values_and_labels_of_every_kind_are_written_exactly),
+	    cmocka_unit_test(
+		a_histogram_counts_each_duration_up_to_its_bound_and_zero_in_the_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,8 @@
  *
  *	log_manager.c		open and close, the table of logs, creation and deletion
  *	log_manager_load.c	whose the directories are, loading
- *	log_manager_tasks.c	what is due from time to time, checkpoints, metrics
+ *	log_manager_tasks.c	what is due from time to time, checkpoints
+ *	log_manager_metrics.c	the metrics of each log
  *	log_manager_cleaner.c	which log is compacted next
  */
 #ifndef KLAMM_STORAGE_LOG_MANAGER_INTERNAL_H
@@ -72,6 +73,8 @@ struct log_manager {
 	bool writing_checkpoints; /* one thread at a time */
 	pthread_cond_t checkpoints_written;
 	_Atomic bool closing;
+
+	struct log_manager_look *look; /* of a scrape under way; under LOCK_SCRAPE */
 
 	/* The ticking thread's own. */
 	int64_t due_ms[TASK_COUNT];

@@ -36,6 +36,14 @@ struct group_metadata_value; /* wire/generated/consumer_offsets.h */
 #define GROUP_PROTOCOL_TYPE_CONSUMER "consumer"
 #define GROUP_NO_GENERATION (-1)
 
+/*
+ * Members that have only been told their id may be so many in one group; Kafka has no bound, and
+ * whoever asks for ids and never joins could fill the memory until group.max.session.timeout.ms.
+ * Each takes some 270 bytes. A client comes back within a round trip; one that does not find its
+ * id any more is answered UNKNOWN_MEMBER_ID and begins anew.
+ */
+#define GROUP_PENDING_MAX 10000
+
 enum group_state {
 	GROUP_EMPTY,
 	GROUP_PREPARING_REBALANCE,

@@ -26,6 +26,7 @@ struct group_member {
 
 /* Got its id by MEMBER_ID_REQUIRED and has not come back yet. */
 struct pending_member {
+	struct pending_member *next, *prev; /* in the order in which they got their ids */
 	struct group *group;
 	char *id;
 	struct timer session;
@@ -65,6 +66,7 @@ struct group {
 	struct map static_members; /* instance id -> struct group_member */
 	struct map pending;        /* id -> struct pending_member */
 	struct map supported;      /* protocol name -> how many members have it */
+	struct pending_member *first_pending, *last_pending;
 	struct group_member *first, *last;
 	struct group_member *leader; /* NULL: none */
 	int32_t joined_count;        /* members with a join_waiter */
@@ -78,6 +80,7 @@ struct group {
 
 	struct map subscribed; /* topic -> itself; valid when has_subscribed */
 	bool has_subscribed;   /* the members' topics are known */
+	bool told_of_pending;  /* that GROUP_PENDING_MAX was reached; until nobody is pending */
 	struct group_offsets offsets;
 	struct group_store *stores, **last_store; /* in the order in which they were sent */
 	uint64_t last_store_id;
@@ -125,6 +128,7 @@ const char *group_select_protocol(const struct group *g);
 struct slice group_member_metadata(const struct group_member *m, const char *protocol);
 int32_t group_rebalance_timeout_ms(const struct group *g);
 void group_compute_subscribed(struct group *g);
+/* At GROUP_PENDING_MAX the one that has waited longest goes. */
 struct pending_member *group_add_pending(struct group *g, struct str id, int64_t deadline_ms);
 void group_remove_pending(struct group *g, struct pending_member *p);
 struct pending_member *group_find_pending(const struct group *g, struct str id);

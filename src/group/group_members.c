@@ -266,16 +266,33 @@ group_find_pending(const struct group *g, struct str id)
 	return map_get(&g->pending, id.data, id.len);
 }
 
+static void
+make_room_for_pending(struct group *g)
+{
+	if (g->pending.count < GROUP_PENDING_MAX)
+		return;
+	if (!g->told_of_pending)
+		diag_warn(DIAG_GROUP,
+			  "many got a member id and did not join: the oldest ids are forgotten",
+			  "group=%s count=%zu", g->id, g->pending.count);
+	g->told_of_pending = true;
+	group_remove_pending(g, g->first_pending);
+}
+
 struct pending_member *
 group_add_pending(struct group *g, struct str id, int64_t deadline_ms)
 {
 	struct pending_member *p = must_calloc(1, sizeof(*p));
 
+	make_room_for_pending(g);
 	p->group = g;
 	p->id = must_copy_text(id);
 	timer_init(&p->session, group_on_pending_expired, p);
 	if (map_put_text(&g->pending, p->id, p, NULL) != 0)
 		abort();
+	p->prev = g->last_pending;
+	*(p->prev != NULL ? &p->prev->next : &g->first_pending) = p;
+	g->last_pending = p;
 	timers_arm(&g->timers, &p->session, deadline_ms);
 	return p;
 }
@@ -285,6 +302,10 @@ group_remove_pending(struct group *g, struct pending_member *p)
 {
 	timers_cancel(&g->timers, &p->session);
 	map_remove_text(&g->pending, p->id);
+	*(p->prev != NULL ? &p->prev->next : &g->first_pending) = p->next;
+	*(p->next != NULL ? &p->next->prev : &g->last_pending) = p->prev;
+	if (g->pending.count == 0)
+		g->told_of_pending = false;
 	free(p->id);
 	free(p);
 }

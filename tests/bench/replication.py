@@ -3,8 +3,8 @@
 
 usage: replication.py [--partitions N] [--rounds N] [--gb N] [WHAT...]      after make
 
-  many        --partitions (10000) with three replicas: resident memory of each broker, MiB, and the
-              share of a core that an idle broker takes
+  many        --partitions (10000) with three replicas: resident memory of each broker, MiB, the
+              share of a core that an idle broker takes, and how long a scrape of /metrics takes, ms
   shutdown    controlled shutdown of a broker that leads a third of them, s
   controller  a new controller in office (its node is deleted), over a pipelined read of the znodes
   failover    from kill -9 of a leader to the next acknowledged record, ms, default settings
@@ -74,6 +74,13 @@ def many(cluster, args):
     time.sleep(10)
     after = [cpu_seconds(b.process.pid) for b in cluster.brokers]
     show("idle, of a core", [(x - y) * 10 for x, y in zip(after, before)], "%")
+    show("a scrape of /metrics", [scrape_ms(b) for b in cluster.brokers for _ in range(7)], "ms")
+
+
+def scrape_ms(broker):
+    began = time.perf_counter()
+    assert broker.get("/metrics")[0] == 200
+    return (time.perf_counter() - began) * 1000
 
 
 def wait_quiet_enough(broker):

@@ -1,4 +1,7 @@
 /* JoinGroup: who gets in, when the join phase ends, and which protocol is chosen. */
+#include <stdio.h>
+
+#include "group/group_internal.h"
 #include "tests/unit/group/group_fixture.h"
 
 static void
@@ -100,6 +103,46 @@ a_pending_member_holds_up_the_join_phase_until_it_comes_or_expires(void **state)
 	assert_effects(w, "");
 	pass(w, 1);
 	assert_effects(w, "J2 ok gen=2 range leader=a id=a members=a");
+}
+
+/* Asks for so many ids as the next members to come: p<from>, p<from + 1>... */
+static void
+ask_for_ids(struct world *w, int from, int count)
+{
+	char id[16];
+
+	for (int i = from; i < from + count; i++) {
+		snprintf(id, sizeof(id), "p%d", i);
+		join(w, 1, (struct joiner){.new_id = id, .needs_id = true});
+		forget_effects(w);
+	}
+}
+
+static void
+of_too_many_pending_members_the_oldest_is_forgotten(void **state)
+{
+	struct world *w = *state;
+
+	ask_for_ids(w, 0, GROUP_PENDING_MAX);
+	assert_int_equal(w->g->pending.count, GROUP_PENDING_MAX);
+	assert_false(w->g->told_of_pending);
+	ask_for_ids(w, GROUP_PENDING_MAX, 2);
+	assert_int_equal(w->g->pending.count, GROUP_PENDING_MAX);
+	assert_true(w->g->told_of_pending);
+	join(w, 2, (struct joiner){.id = "p1"});
+	assert_effects(w, "J2 UNKNOWN_MEMBER_ID gen=-1 id=p1");
+	/* The others are still expected, whenever they come. */
+	join(w, 3, (struct joiner){.id = "p2"});
+	join(w, 4, (struct joiner){.id = "p10001"});
+	pass(w, DELAY_MS);
+	forget_effects(w);
+	assert_int_equal(w->g->members.count, 2);
+	assert_int_equal(w->g->pending.count, GROUP_PENDING_MAX - 2);
+	pass(w, SESSION_MS);
+	assert_int_equal(w->g->pending.count, 0);
+	assert_null(w->g->first_pending);
+	assert_null(w->g->last_pending);
+	assert_false(w->g->told_of_pending);
 }
 
 static void
@@ -512,6 +555,7 @@ main(void)
 	    T(a_new_static_member_comes_once),
 	    T(a_pending_member_is_forgotten_after_its_session_timeout),
 	    T(a_pending_member_holds_up_the_join_phase_until_it_comes_or_expires),
+	    T(of_too_many_pending_members_the_oldest_is_forgotten),
 	    T(a_pending_member_is_no_static_member),
 	    T(an_empty_group_needs_a_protocol_type_and_a_protocol),
 	    T(a_member_must_share_the_type_and_a_protocol_with_all_others),

@@ -12,23 +12,31 @@
 /* It outlives the request. */
 struct auto_creation {
 	struct topic_plan plan;
-	char *name;
+	const char *by; /* which API */
+	char *name, *client_id;
 };
+
+static void
+release(struct auto_creation *creation)
+{
+	topic_plan_fini(&creation->plan);
+	free(creation->name);
+	free(creation->client_id);
+	free(creation);
+}
 
 static void
 create(void *arg, struct zk *zk)
 {
 	struct auto_creation *creation = arg;
 
-	topic_plan_carry_out(&creation->plan, zk);
+	topic_plan_carry_out(&creation->plan, zk, creation->by, str_of(creation->client_id));
 	if (creation->plan.st != 0 && creation->plan.st != K_TOPIC_ALREADY_EXISTS)
 		diag_warn(DIAG_API, "cannot create a topic that a client asked for",
 			  "topic=%s error=%s", creation->name,
 			  creation->plan.st < 0 ? strerror(-creation->plan.st)
 						: kerr_name(kerr_of(creation->plan.st)));
-	topic_plan_fini(&creation->plan);
-	free(creation->name);
-	free(creation);
+	release(creation);
 }
 
 static void
@@ -54,6 +62,8 @@ topic_auto_create(struct api_call *call, struct str name)
 	int32_t partitions = (int32_t)conf->num_partitions;
 	int32_t replicas = (int32_t)conf->default_replication_factor;
 	struct auto_creation *creation = calloc(1, sizeof(*creation));
+	struct str client_id =
+	    call->head.client_id.data == NULL ? str_of("") : call->head.client_id;
 	bool internal = topic_name_is_internal(name);
 	const char *message = NULL;
 	int st = 0;
@@ -66,15 +76,16 @@ topic_auto_create(struct api_call *call, struct str name)
 	if (st == 0)
 		st = topic_plan_make(call, &creation->plan, name, partitions, replicas, &message);
 	if (st == 0) {
+		creation->by = call->entry->name;
 		creation->name = strndup(name.data, name.len);
-		if (creation->name == NULL)
+		creation->client_id = strndup(client_id.data, client_id.len);
+		if (creation->name == NULL || creation->client_id == NULL)
 			st = -ENOMEM;
 	}
 	if (st != 0) {
 		if (internal && st != K_TOPIC_ALREADY_EXISTS)
 			complain(call, name, replicas, message);
-		topic_plan_fini(&creation->plan);
-		free(creation);
+		release(creation);
 		return st;
 	}
 	creation->plan.name = creation->name;

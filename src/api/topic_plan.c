@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/diag.h"
 #include "cluster/topic_name.h"
 #include "controller/assignment.h"
 
@@ -177,7 +178,7 @@ topic_plan_internal_config(struct api_call *call, struct topic_plan *plan, struc
 }
 
 void
-topic_plan_carry_out(struct topic_plan *plan, struct zk *zk)
+topic_plan_carry_out(struct topic_plan *plan, struct zk *zk, const char *by, struct str client_id)
 {
 	char path[ZNODE_PATH_MAX];
 
@@ -192,4 +193,9 @@ topic_plan_carry_out(struct topic_plan *plan, struct zk *zk)
 		plan->st = K_TOPIC_ALREADY_EXISTS;
 	else if (plan->st == -ESHUTDOWN)
 		plan->st = K_NOT_CONTROLLER;
+	if (plan->st == 0)
+		diag_info(DIAG_API, "created a topic",
+			  "topic=%s partitions=%d by=%s client_id=\"%.*s\"", plan->name,
+			  plan->assignment.partition_count, by, (int)client_id.len,
+			  client_id.len == 0 ? "" : client_id.data);
 }

@@ -37,8 +37,12 @@ MUST_CHECK int topic_plan_check(struct api_call *call, struct topic_plan *plan, 
 MUST_CHECK int topic_plan_internal_config(struct api_call *call, struct topic_plan *plan,
 					  struct str name, int32_t *partition_count,
 					  int32_t *replication_factor);
-/* Writes the znodes; sets plan->st to 0, K_TOPIC_ALREADY_EXISTS, or -errno. */
-void topic_plan_carry_out(struct topic_plan *plan, struct zk *zk);
+/*
+ * Writes the znodes; sets plan->st to 0, K_TOPIC_ALREADY_EXISTS, or -errno. The log says for whom:
+ * by is the name of the API, client_id may be null.
+ */
+void topic_plan_carry_out(struct topic_plan *plan, struct zk *zk, const char *by,
+			  struct str client_id);
 
 /*
  * Begins the creation of a topic with the settings that the broker gives such topics.

@@ -211,10 +211,16 @@ complete_join(struct group *g)
 		  "group=%s generation=%d members=%zu protocol=%s", g->id, g->generation,
 		  g->members.count, g->protocol_name);
 	for (struct group_member *m = g->first; m != NULL; m = m->next) {
-		answer_joined(g, m);
+		if (m != g->leader)
+			answer_joined(g, m);
 		group_renew_session(g, m);
 		m->is_new = false;
 	}
+	/*
+	 * The leader last: what it does next ends the phase, and a follower whose SyncGroup comes
+	 * after a cooperative leader's next JoinGroup has to join once more.
+	 */
+	answer_joined(g, g->leader);
 	group_await_syncs(g);
 }
 

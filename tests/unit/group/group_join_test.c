@@ -35,9 +35,9 @@ new_members_extend_the_initial_delay_up_to_the_rebalance_timeout(void **state)
 	assert_effects(w, "");
 	join(w, 4, (struct joiner){.new_id = "d", .rebalance_ms = 1});
 	pass(w, 1); /* nothing is left */
-	assert_effects(w, "J1 ok gen=1 range leader=a id=a members=a,b,c,d; "
-			  "J2 ok gen=1 range leader=a id=b; J3 ok gen=1 range leader=a id=c; "
-			  "J4 ok gen=1 range leader=a id=d");
+	assert_effects(
+	    w, "J2 ok gen=1 range leader=a id=b; J3 ok gen=1 range leader=a id=c; J4 ok gen=1 "
+	       "range leader=a id=d; J1 ok gen=1 range leader=a id=a members=a,b,c,d");
 }
 
 static void
@@ -278,8 +278,8 @@ a_follower_that_changes_its_metadata_begins_a_rebalance(void **state)
 	assert_state(w, "PreparingRebalance");
 	assert_int_equal(heartbeat(w, "a", NULL, 1), K_REBALANCE_IN_PROGRESS);
 	join(w, 2, (struct joiner){.id = "a"});
-	assert_effects(w, "J2 ok gen=2 range leader=a id=a members=a,b; "
-			  "J1 ok gen=2 range leader=a id=b");
+	assert_effects(
+	    w, "J1 ok gen=2 range leader=a id=b; J2 ok gen=2 range leader=a id=a members=a,b");
 	assert_true(group_subscribes(w->g, str_of("u")));
 }
 
@@ -322,8 +322,8 @@ of_two_joins_of_one_member_the_older_ends(void **state)
 	join(w, 2, (struct joiner){.id = "a"});
 	assert_effects(w, "J1 REBALANCE_IN_PROGRESS gen=-1 id=a");
 	join(w, 3, (struct joiner){.id = "b"});
-	assert_effects(w, "J2 ok gen=2 range leader=a id=a members=a,b; "
-			  "J3 ok gen=2 range leader=a id=b");
+	assert_effects(
+	    w, "J3 ok gen=2 range leader=a id=b; J2 ok gen=2 range leader=a id=a members=a,b");
 }
 
 static void
@@ -481,9 +481,8 @@ of_too_many_the_last_to_come_back_is_out(void **state)
 	join(w, 3, (struct joiner){.id = "c"}); /* it waits already: it may */
 	assert_effects(w, "J2 REBALANCE_IN_PROGRESS gen=-1 id=c");
 	join(w, 4, (struct joiner){.id = "b"});
-	assert_effects(w, "J4 GROUP_MAX_SIZE_REACHED gen=-1 id=; "
-			  "J1 ok gen=2 range leader=a id=a members=a,c; "
-			  "J3 ok gen=2 range leader=a id=c");
+	assert_effects(w, "J4 GROUP_MAX_SIZE_REACHED gen=-1 id=; J3 ok gen=2 range leader=a id=c; "
+			  "J1 ok gen=2 range leader=a id=a members=a,c");
 }
 
 static void
@@ -499,9 +498,8 @@ a_pending_member_that_finds_no_room_holds_nobody_up(void **state)
 	join(w, 3, (struct joiner){.id = "b"});
 	assert_effects(w, "");
 	join(w, 4, (struct joiner){.id = "c"});
-	assert_effects(w, "J4 GROUP_MAX_SIZE_REACHED gen=-1 id=; "
-			  "J2 ok gen=2 range leader=a id=a members=a,b; "
-			  "J3 ok gen=2 range leader=a id=b");
+	assert_effects(w, "J4 GROUP_MAX_SIZE_REACHED gen=-1 id=; J3 ok gen=2 range leader=a id=b; "
+			  "J2 ok gen=2 range leader=a id=a members=a,b");
 }
 
 static void

@@ -97,8 +97,8 @@ a_rebalance_that_comes_between_takes_the_new_process_along(void **state)
 	make_stable(w, "a,i");
 	join(w, 1, (struct joiner){.new_id = "i2", .instance = "i"});
 	join(w, 2, (struct joiner){.id = "a"});
-	assert_effects(w, "store; J2 ok gen=2 range leader=a id=a members=a,i2; "
-			  "J1 ok gen=2 range leader=a id=i2");
+	assert_effects(w, "store; J1 ok gen=2 range leader=a id=i2; J2 ok gen=2 range leader=a "
+			  "id=a members=a,i2");
 	stored(w, K_NOT_COORDINATOR); /* too late to matter */
 	assert_effects(w, "");
 	assert_int_equal(heartbeat(w, "i2", "i", 2), 0);
@@ -152,8 +152,8 @@ while_the_assignment_is_made_a_new_process_begins_a_rebalance(void **state)
 	assert_effects(w, "S3 FENCED_INSTANCE_ID");
 	assert_state(w, "PreparingRebalance");
 	join(w, 5, (struct joiner){.id = "a"});
-	assert_effects(w, "J5 ok gen=2 range leader=a id=a members=a,i2; "
-			  "J4 ok gen=2 range leader=a id=i2");
+	assert_effects(
+	    w, "J4 ok gen=2 range leader=a id=i2; J5 ok gen=2 range leader=a id=a members=a,i2");
 }
 
 static void
@@ -166,8 +166,8 @@ while_members_join_a_new_process_waits_with_them(void **state)
 	join(w, 2, (struct joiner){.new_id = "i2", .instance = "i"});
 	assert_effects(w, "J1 FENCED_INSTANCE_ID gen=-1 id=i1");
 	join(w, 3, (struct joiner){.id = "a"});
-	assert_effects(w, "J3 ok gen=2 range leader=a id=a members=a,i2; "
-			  "J2 ok gen=2 range leader=a id=i2");
+	assert_effects(
+	    w, "J2 ok gen=2 range leader=a id=i2; J3 ok gen=2 range leader=a id=a members=a,i2");
 }
 
 static void
@@ -195,8 +195,8 @@ a_new_process_that_waits_survives_the_sync_timer(void **state)
 	pass(w, SESSION_MS - 1); /* past the rebalance timeout */
 	assert_state(w, "PreparingRebalance");
 	join(w, 5, (struct joiner){.id = "a"});
-	assert_effects(w, "J5 ok gen=2 range leader=a id=a members=a,i2; "
-			  "J4 ok gen=2 range leader=a id=i2");
+	assert_effects(
+	    w, "J4 ok gen=2 range leader=a id=i2; J5 ok gen=2 range leader=a id=a members=a,i2");
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -34,7 +34,6 @@ enum api_phase {
 struct api_entry {
 	int16_t key;
 	int8_t min, max;
-	const char *name;
 	const char *authorisation;
 	api_handle_fn *handle;
 	const struct wire_api *wire;

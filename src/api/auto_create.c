@@ -76,7 +76,7 @@ topic_auto_create(struct api_call *call, struct str name)
 	if (st == 0)
 		st = topic_plan_make(call, &creation->plan, name, partitions, replicas, &message);
 	if (st == 0) {
-		creation->by = call->entry->name;
+		creation->by = call->entry->wire->name;
 		creation->name = strndup(name.data, name.len);
 		creation->client_id = strndup(client_id.data, client_id.len);
 		if (creation->name == NULL || creation->client_id == NULL)

@@ -235,7 +235,7 @@ carry_out(struct api_call *call, struct zk *zk)
 
 	for (int32_t i = 0; i < state->req->topics_count; i++)
 		if (state->resp.topics[i].error_code == 0)
-			topic_plan_carry_out(&state->plans[i], zk, call->entry->name,
+			topic_plan_carry_out(&state->plans[i], zk, call->entry->wire->name,
 					     call->head.client_id);
 }
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "wire/kerr.h"
+
 static struct isr_follower *
 find(const struct isr *isr, int32_t broker_id)
 {
@@ -319,8 +321,22 @@ isr_commit(struct isr *isr, const int32_t *members, int32_t member_count)
 	isr->change = ISR_STABLE;
 }
 
-void
-isr_revert(struct isr *isr)
+bool
+isr_refused(struct isr *isr, int error)
 {
-	isr->change = ISR_STABLE;
+	switch (error) {
+	case K_OPERATION_NOT_ATTEMPTED:
+	case K_INELIGIBLE_REPLICA:
+		isr->change = ISR_STABLE;
+		return false;
+	case K_UNKNOWN_TOPIC_OR_PARTITION:
+	case K_UNKNOWN_TOPIC_ID:
+	case K_FENCED_LEADER_EPOCH:
+	case K_INVALID_UPDATE_VERSION:
+	case K_INVALID_REQUEST:
+	case K_NEW_LEADER_ELECTED:
+		return false;
+	default:
+		return true;
+	}
 }

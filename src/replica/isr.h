@@ -107,7 +107,10 @@ void isr_proposed_epochs(const struct isr *isr, int64_t *ret_epochs);
 
 /* The controller has committed these. */
 void isr_commit(struct isr *isr, const int32_t *members, int32_t member_count);
-/* It has refused: as before the proposal. */
-void isr_revert(struct isr *isr);
+/*
+ * It has refused, for this reason. True: the proposal is to be sent again. Otherwise it is given
+ * up, or stands until LeaderAndIsr comes, since the controller knows better.
+ */
+bool isr_refused(struct isr *isr, int error);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "replica/fencing.h"
 #include "replica/partition_state.h"
 #include "wire/kerr.h"
 
@@ -156,18 +157,13 @@ partition_log(struct partition *p, int32_t current_leader_epoch, bool leader_onl
 		st = K_KAFKA_STORAGE_ERROR;
 	else if (p->deleted)
 		st = error_of_deleted(p);
-	else if (topic_id != NULL && !uuid_is_zero(&p->topic_id) &&
-		 !uuid_equal(topic_id, &p->topic_id))
-		st = K_INCONSISTENT_TOPIC_ID;
-	else if (current_leader_epoch != PARTITION_NO_EPOCH &&
-		 current_leader_epoch < p->leader_epoch)
-		st = K_FENCED_LEADER_EPOCH;
-	else if (current_leader_epoch != PARTITION_NO_EPOCH &&
-		 current_leader_epoch > p->leader_epoch)
-		st = K_UNKNOWN_LEADER_EPOCH;
-	else if (p->log == NULL || (leader_only && !partition_leads(p)))
-		st = K_NOT_LEADER_OR_FOLLOWER;
 	else
+		st = fencing_check_reader(
+		    &(struct fencing_replica){p->topic_id, p->leader_epoch, false}, topic_id,
+		    current_leader_epoch);
+	if (st == 0 && (p->log == NULL || (leader_only && !partition_leads(p))))
+		st = K_NOT_LEADER_OR_FOLLOWER;
+	if (st == 0)
 		*ret_log = log_get(p->log);
 	lock_release(&p->lock);
 	return st;

@@ -224,28 +224,6 @@ commit(struct partition *p, const struct partition_committed *committed)
 	partition_wake_all(p, PARTITION_WAIT_LOG_END, 0); /* who was left out may come back */
 }
 
-/* Under the lock. Returns true when the proposal is to be sent again. */
-static bool
-refused(struct partition *p, int error)
-{
-	switch (error) {
-	case K_OPERATION_NOT_ATTEMPTED:
-	case K_INELIGIBLE_REPLICA:
-		isr_revert(&p->isr);
-		return false;
-	case K_UNKNOWN_TOPIC_OR_PARTITION:
-	case K_UNKNOWN_TOPIC_ID:
-	case K_FENCED_LEADER_EPOCH:
-	case K_INVALID_UPDATE_VERSION:
-	case K_INVALID_REQUEST:
-	case K_NEW_LEADER_ELECTED:
-		/* The controller knows better, and is about to say so by LeaderAndIsr. */
-		return false;
-	default:
-		return true;
-	}
-}
-
 bool
 partition_proposal_answered(struct partition *p, int32_t proposal_epoch, int error,
 			    const struct partition_committed *committed)
@@ -260,7 +238,7 @@ partition_proposal_answered(struct partition *p, int32_t proposal_epoch, int err
 		diag_info(DIAG_REPLICA, "the controller did not commit an isr",
 			  "partition=%s-%d error=%s", p->topic, p->number,
 			  kerr_name(kerr_of(error)));
-		again = refused(p, error);
+		again = isr_refused(&p->isr, error);
 	} else if (committed->leader_epoch == p->leader_epoch &&
 		   committed->partition_epoch >= p->partition_epoch) {
 		commit(p, committed);

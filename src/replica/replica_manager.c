@@ -6,6 +6,7 @@
 #include "base/diag.h"
 #include "base/map.h"
 #include "replica/alter_partition.h"
+#include "replica/fencing.h"
 #include "replica/fetcher.h"
 #include "replica/partition_state.h"
 #include "replica/replica_metrics.h"
@@ -13,8 +14,6 @@
 #include "wire/generated/stop_replica.h"
 #include "wire/generated/update_metadata.h"
 #include "wire/kerr.h"
-
-#define LEADER_EPOCH_DURING_DELETE (-2)
 
 /*
  * Without CDS_LFHT_ACCOUNTING the table grows fourfold whenever some bucket holds three
@@ -149,25 +148,18 @@ configure(struct replica_manager *rm, struct partition *p, struct log *log)
 	topic_conf_fini(&tc);
 }
 
-/* 0, or the code that refuses a controller's request as a whole. Remembers a newer epoch. */
+/* 0, or the code that refuses a controller's request as a whole. */
 static int
 check_epochs(struct replica_manager *rm, int64_t broker_epoch, int32_t controller_epoch)
 {
-	if (broker_epoch != -1 && broker_epoch < rm->settings.broker_epoch(rm->settings.arg))
-		return K_STALE_BROKER_EPOCH;
-	if (controller_epoch < rm->controller_epoch)
-		return K_STALE_CONTROLLER_EPOCH;
-	rm->controller_epoch = controller_epoch;
-	return 0;
+	return fencing_check_controller(rm->settings.broker_epoch(rm->settings.arg),
+					&rm->controller_epoch, broker_epoch, controller_epoch);
 }
 
-static bool
-contains(const int32_t *ids, int32_t count, int32_t id)
+static struct fencing_replica
+what_we_know(const struct partition *p)
 {
-	for (int32_t i = 0; i < count; i++)
-		if (ids[i] == id)
-			return true;
-	return false;
+	return (struct fencing_replica){p->topic_id, p->leader_epoch, p->offline};
 }
 
 /* LeaderAndIsr */
@@ -236,6 +228,7 @@ static int
 apply_state(struct replica_manager *rm, struct str topic, const struct uuid *topic_id,
 	    const struct leader_and_isr_partition_state *state)
 {
+	struct fencing_replica ours;
 	struct partition *p;
 	int st;
 
@@ -244,16 +237,9 @@ apply_state(struct replica_manager *rm, struct str topic, const struct uuid *top
 	p = find_or_make(rm, topic, state->partition_index);
 	if (p == NULL)
 		return -ENOMEM;
-	if (p->offline)
-		st = K_KAFKA_STORAGE_ERROR;
-	else if (!uuid_is_zero(topic_id) && !uuid_is_zero(&p->topic_id) &&
-		 !uuid_equal(topic_id, &p->topic_id))
-		st = K_INCONSISTENT_TOPIC_ID;
-	else if (state->leader_epoch <= p->leader_epoch)
-		st = K_STALE_CONTROLLER_EPOCH;
-	else if (!contains(state->replicas, state->replicas_count, rm->settings.broker_id))
-		st = K_UNKNOWN_TOPIC_OR_PARTITION;
-	else
+	ours = what_we_know(p);
+	st = fencing_check_state(&ours, rm->settings.broker_id, topic_id, state);
+	if (st == 0)
 		st = carry_out(rm, p, topic_id, state);
 	if (st < 0)
 		diag_error(DIAG_REPLICA, "cannot carry out what the controller decided",
@@ -315,19 +301,16 @@ stop_partition(struct replica_manager *rm, struct str topic,
 {
 	struct partition *p = find(rm, topic, state->partition_index);
 	int st = 0;
-	bool led;
 
-	if (p != NULL && p->offline) {
-		partition_put(p);
-		return K_KAFKA_STORAGE_ERROR;
-	}
-	if (p != NULL && state->leader_epoch != LEADER_EPOCH_DURING_DELETE &&
-	    state->leader_epoch != -1 && state->leader_epoch < p->leader_epoch) {
-		partition_put(p);
-		return K_FENCED_LEADER_EPOCH;
-	}
 	if (p != NULL) {
-		led = p->log != NULL && p->leader == rm->settings.broker_id;
+		struct fencing_replica ours = what_we_know(p);
+		bool led = p->log != NULL && p->leader == rm->settings.broker_id;
+
+		st = fencing_check_stop(&ours, state->leader_epoch);
+		if (st != 0) {
+			partition_put(p);
+			return st;
+		}
 		fetchers_forget(rm->fetchers, p);
 		partition_stop(p, state->delete_partition);
 		if (led)
@@ -337,7 +320,7 @@ stop_partition(struct replica_manager *rm, struct str topic,
 		partition_put(p);
 	}
 	/* One replica that moves away leaves the topic's settings to the others. */
-	if (state->delete_partition && state->leader_epoch == LEADER_EPOCH_DURING_DELETE)
+	if (state->delete_partition && state->leader_epoch == FENCING_EPOCH_DURING_DELETE)
 		topic_configs_forget(rm->settings.configs, topic.data);
 	if (state->delete_partition)
 		st = log_manager_delete(rm->settings.logs, topic.data, state->partition_index);

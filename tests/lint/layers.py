@@ -10,6 +10,7 @@ from pathlib import Path
 DECIDING = {
     "src/controller/controller_state.c", "src/controller/controller_flush.c",
     "src/controller/controller_state.h", "src/controller/controller_model.h",
+    "src/replica/fencing.c", "src/replica/fencing.h",
     "src/replica/isr.c", "src/replica/isr.h",
     "src/replica/truncation.c", "src/replica/truncation.h",
     "src/controller/controller_asked.c", "src/controller/controller_deletion.c",

@@ -325,26 +325,6 @@ send_proposals(int id)
 	b->alter_id = call->id;
 }
 
-static void
-refused(struct replica *r, int error)
-{
-	switch (error) {
-	case K_OPERATION_NOT_ATTEMPTED:
-	case K_INELIGIBLE_REPLICA:
-		isr_revert(&r->isr);
-		break;
-	case K_UNKNOWN_TOPIC_OR_PARTITION:
-	case K_UNKNOWN_TOPIC_ID:
-	case K_FENCED_LEADER_EPOCH:
-	case K_INVALID_UPDATE_VERSION:
-	case K_INVALID_REQUEST:
-		r->given_up = r->isr.proposal_epoch; /* LeaderAndIsr is to come */
-		break;
-	default:
-		break; /* once more */
-	}
-}
-
 void
 broker_altered(int id, const struct alteration *a)
 {
@@ -358,7 +338,8 @@ broker_altered(int id, const struct alteration *a)
 		    r->isr.proposal_epoch != a->partitions[p].proposal_epoch)
 			continue;
 		if (a->partitions[p].error != 0) {
-			refused(r, a->partitions[p].error);
+			if (!isr_refused(&r->isr, a->partitions[p].error))
+				r->given_up = r->isr.proposal_epoch; /* LeaderAndIsr is to come */
 		} else if (a->partitions[p].new_leader_epoch == r->leader_epoch &&
 			   a->partitions[p].new_partition_epoch >= r->partition_epoch) {
 			isr_commit(&r->isr, isr->ids, isr->count);

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include "wire/kerr.h"
+
 #define LAG_MAX_MS 30000
 
 struct world {
@@ -115,8 +117,27 @@ the_high_watermark_minds_a_proposal_that_may_be_committed(void **state)
 	assert_true(expands(&w, 3, 5, 0));
 	w.dead = 3; /* were it only waited for, it would not count now */
 	assert_int_equal(high_watermark(&w, 10, 1), 5);
-	isr_revert(&w.isr);
+	assert_false(isr_refused(&w.isr, K_INELIGIBLE_REPLICA));
 	assert_int_equal(high_watermark(&w, 10, 1), 10);
+	isr_fini(&w.isr);
+}
+
+static void
+a_refused_proposal_is_given_up_or_stands_or_is_sent_again(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, 2);
+	isr_fetched(&w.isr, 2, -1, 10, 0, 10, 1);
+	isr_fetched(&w.isr, 3, -1, 10, 0, 10, 1);
+	assert_true(expands(&w, 3, 5, 0));
+	assert_true(isr_refused(&w.isr, K_NOT_CONTROLLER));
+	assert_int_equal(w.isr.change, ISR_EXPANDING);
+	assert_false(isr_refused(&w.isr, K_FENCED_LEADER_EPOCH)); /* LeaderAndIsr is to come */
+	assert_int_equal(w.isr.change, ISR_EXPANDING);
+	assert_false(isr_refused(&w.isr, K_OPERATION_NOT_ATTEMPTED));
+	assert_int_equal(w.isr.change, ISR_STABLE);
 	isr_fini(&w.isr);
 }
 
@@ -285,6 +306,7 @@ main(void)
 	    TEST(a_follower_outside_the_isr_is_waited_for_only_while_it_is_close_and_alive),
 	    TEST(who_reaches_the_high_watermark_and_the_epochs_start_is_proposed),
 	    TEST(the_high_watermark_minds_a_proposal_that_may_be_committed),
+	    TEST(a_refused_proposal_is_given_up_or_stands_or_is_sent_again),
 	    TEST(who_is_behind_for_too_long_is_proposed_to_leave),
 	    TEST(one_who_reaches_the_former_end_with_each_fetch_stays),
 	    TEST(a_new_leader_knows_nothing_and_an_old_one_keeps_what_it_knew),

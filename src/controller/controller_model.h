@@ -62,6 +62,7 @@ struct model_partition {
 	bool reassigning;
 	bool must_bump;  /* the replicas are to hear of it, by a state with a new leader epoch */
 	bool finishing;  /* the proposed state is the last one */
+	bool going_back; /* it was cancelled: nobody is waited for */
 	bool begin, end; /* the assignment is to be written: next_*, or the present one */
 	bool writing;    /* which is under way */
 	struct ids next_replicas, next_adding, next_removing;

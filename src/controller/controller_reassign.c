@@ -10,6 +10,10 @@
  *     brokers hear of that, those of RR delete their replicas, and then the znode of the topic is
  *     written. It comes last, so that the next controller finds what it needs to do all this again.
  *
+ * A cancellation is phase B at once, with those that were being added for RR. Were the znode
+ * written before the state, the next controller would see nothing to do, and the leader would go on
+ * to count replicas that are none any more.
+ *
  * A replica is only deleted once a state without it in the ISR has been written.
  *
  * Kafka: KafkaController.onPartitionReassignment. It takes RR out of the ISR by a write of its own.
@@ -49,7 +53,7 @@ is_being_reassigned(const struct model_partition *p)
 static bool
 is_complete(const struct model_partition *p)
 {
-	if (!is_being_reassigned(p))
+	if (p->going_back || !is_being_reassigned(p))
 		return true;
 	for (int32_t i = 0; i < p->replicas.count; i++)
 		if (!ids_have(&p->removing, p->replicas.items[i]) &&
@@ -108,7 +112,7 @@ finish(struct controller_state *cs, struct model_partition *p)
 	ids_fini(&target);
 	ids_fini(&p->adding);
 	ids_fini(&p->removing);
-	p->reassigning = p->must_bump = p->finishing = false;
+	p->reassigning = p->must_bump = p->finishing = p->going_back = false;
 	p->end = true;
 	model_count(cs, p);
 	model_list_add(cs, LIST_MOVING, p);
@@ -206,6 +210,7 @@ take_next(struct controller_state *cs, struct model_partition *p, struct effects
 	ids_set(&p->adding, p->next_adding.items, p->next_adding.count);
 	ids_set(&p->removing, p->next_removing.items, p->next_removing.count);
 	p->reassigning = p->must_bump = true;
+	p->going_back = false;
 	model_count(cs, p);
 	model_decide(cs, p, fx);
 }
@@ -299,6 +304,30 @@ keeps_isr(const struct model_partition *p)
 	return false;
 }
 
+/* Without somebody who can lead the state cannot be written: then the znode comes first. */
+static bool
+can_go_back(const struct controller_state *cs, const struct model_partition *p)
+{
+	return is_being_reassigned(p) && !p->begin && p->next_adding.count == 0 &&
+	       p->next_removing.count == 0 && p->leader >= 0 &&
+	       last_leader(cs, p, &p->next_replicas) >= 0;
+}
+
+static void
+go_back(struct controller_state *cs, struct model_partition *p)
+{
+	struct ids removing = without(&p->replicas, &p->next_replicas);
+
+	ids_set(&p->replicas, p->next_replicas.items, p->next_replicas.count);
+	for (int32_t i = 0; i < removing.count; i++)
+		ids_add(&p->replicas, removing.items[i]);
+	ids_fini(&p->adding);
+	ids_fini(&p->removing);
+	p->removing = removing;
+	p->reassigning = p->must_bump = p->going_back = true;
+	model_list_add(cs, LIST_LOOK_AGAIN, p);
+}
+
 static int
 begin_move(struct controller_state *cs, struct model_partition *p, const struct ids *target,
 	   const struct ids *origin)
@@ -306,6 +335,10 @@ begin_move(struct controller_state *cs, struct model_partition *p, const struct 
 	set_next(p, target, origin);
 	if (!keeps_isr(p))
 		return K_INVALID_REPLICA_ASSIGNMENT;
+	if (can_go_back(cs, p)) {
+		go_back(cs, p);
+		return 0;
+	}
 	if (ids_equal(&p->next_replicas, &p->replicas) && ids_equal(&p->next_adding, &p->adding) &&
 	    ids_equal(&p->next_removing, &p->removing)) {
 		p->reassigning = p->must_bump = true;
@@ -328,7 +361,7 @@ controller_state_reassign(struct controller_state *cs, const char *topic, int32_
 	if (count >= 0 && !is_well_formed(&target))
 		return K_INVALID_REPLICA_ASSIGNMENT;
 	if (p != NULL)
-		origin = without(&p->replicas, &p->adding);
+		origin = p->going_back ? target_of(p) : without(&p->replicas, &p->adding);
 	if (count < 0) {
 		if (p == NULL || !is_being_reassigned(p))
 			st = K_NO_REASSIGNMENT_IN_PROGRESS;

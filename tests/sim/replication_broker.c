@@ -1,12 +1,70 @@
 /*
- * One broker: replica_manager's fencing, partition, partition_isr, partition_follow and the fetcher
- * in small, around the real isr, truncation and leader_epochs.
+ * The replicas of a broker: partition, partition_isr, partition_follow and the fetcher in small,
+ * around the real isr, fencing, truncation and leader_epochs.
  */
 #include "tests/sim/replication_world.h"
 
+#include "replica/fencing.h"
 #include "replica/truncation.h"
-#include "wire/api_table.h"
 #include "wire/kerr.h"
+
+/* ---- disks ---- */
+
+void
+replica_create(struct replica *r, int32_t incarnation)
+{
+	r->exists = true;
+	r->incarnation = incarnation;
+}
+
+void
+replica_delete(struct replica *r)
+{
+	struct isr isr;
+
+	isr_fini(&r->isr);
+	isr = r->isr; /* answers to its proposals do not count for a later replica */
+	leader_epochs_fini(&r->epochs);
+	*r = (struct replica){
+	    .leader = -1, .leader_epoch = -1, .partition_epoch = -1, .epoch_start = -1, .isr = isr};
+}
+
+void
+replica_append(struct replica *r, int partition, struct record record)
+{
+	HOLDS(r->exists && r->end < RECORDS);
+	HOLDS(r->incarnation != topic_znode_of(partition)->incarnation ||
+	      record.value > w.truths[partition].born);
+	HOLDS(leader_epochs_assign(&r->epochs, record.epoch, r->end) == 0);
+	r->log[r->end++] = record;
+}
+
+void
+replica_truncate(struct replica *r, int64_t end)
+{
+	HOLDS(end >= 0);
+	leader_epochs_truncate_from_end(&r->epochs, end < r->end ? end : r->end);
+	if (end >= r->end)
+		return;
+	r->end = end;
+	if (r->flushed > end)
+		r->flushed = end;
+	if (r->agrees > end)
+		r->agrees = end;
+	if (r->high_watermark > end)
+		r->high_watermark = end;
+	if (r->checkpointed > end)
+		r->checkpointed = end;
+}
+
+void
+replica_set_high_watermark(struct replica *r, int partition, int64_t high_watermark)
+{
+	int64_t before = r->high_watermark;
+
+	r->high_watermark = high_watermark < r->end ? high_watermark : r->end;
+	world_check_high_watermark(r, partition, before);
+}
 
 /* ---- leading ---- */
 
@@ -55,7 +113,7 @@ client_appends(int id, int partition)
 	    b->pending_count == APPENDS || r->end + BATCH_RECORDS > RECORDS)
 		return;
 	for (uint32_t count = 1 + below(BATCH_RECORDS); count > 0; count--)
-		replica_append(r, (struct record){r->leader_epoch, ++w.next_value});
+		replica_append(r, partition, (struct record){r->leader_epoch, ++w.next_value});
 	b->pending[b->pending_count++] =
 	    (struct pending){partition, r->end, r->leader_epoch, w.next_value};
 	world_trace("broker %d appends p%d up to %lld in epoch %d", id, partition,
@@ -75,14 +133,13 @@ acknowledge(const struct broker *b, int id, const struct pending *pending)
 		return false;
 	if (isr_maximal_size(&r->isr) < effective_min_isr(r))
 		return true;
-	HOLDS(w.committed_end[pending->partition] >= pending->offset);
-	HOLDS(w.committed[pending->partition][pending->offset - 1].value == pending->value);
-	w.acknowledged++;
+	world_check_acknowledged(r, pending);
+	w.sums.acknowledged++;
 	return true;
 }
 
-static void
-acknowledge_all(int id)
+void
+broker_acknowledge(int id)
 {
 	struct broker *b = &w.brokers[id];
 	int kept = 0;
@@ -93,10 +150,22 @@ acknowledge_all(int id)
 	b->pending_count = kept;
 }
 
+void
+replica_forget_clients(int id, int partition)
+{
+	struct broker *b = &w.brokers[id];
+	int kept = 0;
+
+	for (int i = 0; i < b->pending_count; i++)
+		if (b->pending[i].partition != partition)
+			b->pending[kept++] = b->pending[i];
+	b->pending_count = kept;
+}
+
 /* ---- what a controller decided ---- */
 
-static void
-follow(struct replica *r, bool follows)
+void
+replica_follow(struct replica *r, bool follows)
 {
 	r->fetches = follows;
 	r->fetch_id = 0;
@@ -104,78 +173,41 @@ follow(struct replica *r, bool follows)
 		replica_truncate(r, r->high_watermark);
 }
 
-static void
-decide(int id, int partition, int32_t leader, int32_t leader_epoch, int32_t partition_epoch,
-       const struct members *isr, const struct members *replicas)
+void
+replica_decide(int id, int partition, const struct told *told)
 {
 	struct replica *r = &w.brokers[id].replicas[partition];
-	bool new_epoch = leader_epoch != r->leader_epoch, lead = leader == id;
+	bool new_epoch = told->leader_epoch != r->leader_epoch, lead = told->leader == id;
 
-	if (partition_epoch < r->partition_epoch)
+	if (!r->exists)
+		replica_create(r, told->incarnation);
+	r->known = true;
+	if (told->partition_epoch < r->partition_epoch)
 		return;
 	world_trace("broker %d learns p%d: leader %d epoch %d version %d isr %s", id, partition,
-		    leader, leader_epoch, partition_epoch, members_text(isr));
+		    told->leader, told->leader_epoch, told->partition_epoch,
+		    members_text(&told->isr));
 	if (!broker_leads(id, partition))
 		isr_resign(&r->isr);
-	r->members = *replicas;
+	r->members = told->replicas;
 	if (lead)
-		HOLDS(isr_lead(&r->isr, id, leader_epoch, replicas->ids, replicas->count, isr->ids,
-			       isr->count, r->end, w.now_ms) == 0);
+		HOLDS(isr_lead(&r->isr, id, told->leader_epoch, told->replicas.ids,
+			       told->replicas.count, told->isr.ids, told->isr.count, r->end,
+			       w.now_ms) == 0);
 	else
 		isr_resign(&r->isr);
-	r->partition_epoch = partition_epoch;
-	r->leader_epoch = leader_epoch;
+	r->partition_epoch = told->partition_epoch;
+	r->leader_epoch = told->leader_epoch;
 	r->given_up = -1;
 	if (lead && new_epoch)
-		HOLDS(leader_epochs_assign(&r->epochs, leader_epoch, r->end) == 0);
+		HOLDS(leader_epochs_assign(&r->epochs, told->leader_epoch, r->end) == 0);
 	if (new_epoch || !lead)
 		r->epoch_start = lead ? r->end : -1;
-	r->leader = leader;
+	r->leader = told->leader;
+	if (lead)
+		world_check_leader(id, partition);
 	advance_high_watermark(id, partition);
-	follow(r, leader >= 0 && !lead);
-}
-
-static bool
-is_fenced(struct broker *b, const struct command *c)
-{
-	if ((c->broker_epoch != -1 && c->broker_epoch < b->epoch) ||
-	    c->controller_epoch < b->controller_epoch)
-		return true;
-	b->controller_epoch = c->controller_epoch;
-	return false;
-}
-
-void
-broker_take_command(int id, struct command *c)
-{
-	struct broker *b = &w.brokers[id];
-
-	if (is_fenced(b, c)) {
-		w.refusals++;
-		return;
-	}
-	if (c->api_key == API_UPDATE_METADATA) {
-		memcpy(b->alive, c->alive, sizeof(b->alive));
-		b->controller = c->controller_id;
-		return;
-	}
-	for (int p = 0; p < PARTITIONS; p++) {
-		struct replica *r = &b->replicas[p];
-
-		if (!c->partitions[p].told)
-			continue;
-		if (c->api_key == API_STOP_REPLICA) {
-			if (c->partitions[p].leader_epoch < r->leader_epoch)
-				continue;
-			follow(r, false);
-			r->leader = -1;
-		} else if (c->partitions[p].leader_epoch > r->leader_epoch &&
-			   members_have(&c->partitions[p].replicas, id)) {
-			decide(id, p, c->partitions[p].leader, c->partitions[p].leader_epoch,
-			       c->partitions[p].partition_epoch, &c->partitions[p].isr,
-			       &c->partitions[p].replicas);
-		}
-	}
+	replica_follow(r, told->leader >= 0 && !lead);
 }
 
 /* ---- a follower fetches ---- */
@@ -184,12 +216,17 @@ static int
 check_fetch(int id, int from, struct fetch *f)
 {
 	struct replica *r = &w.brokers[id].replicas[f->partition];
+	struct fencing_replica known = {topic_id(topic_of(f->partition), r->incarnation),
+					r->leader_epoch, false};
+	struct uuid wanted = topic_id(topic_of(f->partition), f->incarnation);
 	struct epoch_end ours;
+	int error;
 
-	if (f->leader_epoch < r->leader_epoch)
-		return K_FENCED_LEADER_EPOCH;
-	if (f->leader_epoch > r->leader_epoch)
-		return K_UNKNOWN_LEADER_EPOCH;
+	if (!r->known)
+		return K_UNKNOWN_TOPIC_OR_PARTITION;
+	error = fencing_check_reader(&known, &wanted, f->leader_epoch);
+	if (error != 0)
+		return error;
 	if (!broker_leads(id, f->partition))
 		return K_NOT_LEADER_OR_FOLLOWER;
 	if (f->last_fetched_epoch >= 0) {
@@ -223,7 +260,7 @@ broker_take_fetch(int id, int from, struct fetch *f)
 		f->records[f->count] = r->log[f->offset + f->count];
 		f->count++;
 	}
-	w.expands +=
+	w.sums.expands +=
 	    isr_propose_expansion(&r->isr, from, r->high_watermark, r->epoch_start, is_alive, b);
 	advance_high_watermark(id, f->partition);
 	f->high_watermark = r->high_watermark;
@@ -242,6 +279,7 @@ fetch(int id, int partition)
 		return;
 	r->fetch_id = call->id;
 	call->fetch = (struct fetch){.partition = partition,
+				     .incarnation = r->incarnation,
 				     .leader_epoch = r->leader_epoch,
 				     .last_fetched_epoch = leader_epochs_latest(&r->epochs),
 				     .broker_epoch = w.brokers[id].epoch,
@@ -256,7 +294,7 @@ diverge(struct replica *r, const struct fetch *f)
 
 	leader_epochs_end_offset(&r->epochs, theirs.epoch, r->end, &ours.epoch, &ours.end_offset);
 	replica_truncate(r, truncation_end(theirs, ours, r->end));
-	w.truncated += r->end < before;
+	w.sums.truncated += r->end < before;
 }
 
 void
@@ -275,7 +313,7 @@ broker_fetched(int id, struct fetch *f)
 	}
 	HOLDS(r->end == f->offset);
 	for (int i = 0; i < f->count; i++)
-		replica_append(r, f->records[i]);
+		replica_append(r, f->partition, f->records[i]);
 	replica_set_high_watermark(r, f->partition, f->high_watermark);
 }
 
@@ -290,8 +328,8 @@ proposes(int id, int partition)
 	       r->given_up != r->isr.proposal_epoch;
 }
 
-static void
-send_proposals(int id)
+void
+broker_send_proposals(int id)
 {
 	struct broker *b = &w.brokers[id];
 	struct call *call = NULL;
@@ -311,6 +349,7 @@ send_proposals(int id)
 			return;
 		count = isr_members(&r->isr, id, true, members);
 		call->alteration.partitions[p].asked = true;
+		call->alteration.partitions[p].incarnation = r->incarnation;
 		call->alteration.partitions[p].proposal_epoch = r->isr.proposal_epoch;
 		call->alteration.partitions[p].leader_epoch = r->leader_epoch;
 		call->alteration.partitions[p].partition_epoch = r->partition_epoch;
@@ -351,99 +390,9 @@ broker_altered(int id, const struct alteration *a)
 	}
 }
 
-/* ---- a process ---- */
-
-static void
-join_ensemble(int id)
-{
-	struct broker *b = &w.brokers[id];
-
-	b->session = ++w.next_session;
-	b->epoch = ++w.zk.zxid;
-	w.zk.sessions[id] = b->session;
-	w.zk.broker_epochs[id] = b->epoch;
-	b->controller_changed = true;
-	for (int i = 0; i < w.broker_count; i++)
-		w.brokers[i].brokers_changed = true;
-}
+/* ---- turns ---- */
 
 void
-broker_session_lost(int id)
-{
-	world_trace("broker %d opens another session", id);
-	office_end(id);
-	join_ensemble(id);
-}
-
-void
-broker_expire(int id)
-{
-	if (w.zk.sessions[id] == 0)
-		return;
-	world_trace("the session of broker %d expires", id);
-	w.zk.sessions[id] = w.zk.broker_epochs[id] = 0;
-	for (int i = 0; i < w.broker_count; i++)
-		w.brokers[i].brokers_changed = true;
-	if (w.zk.controller == id)
-		office_vacate();
-}
-
-void
-broker_start(int id)
-{
-	struct broker *b = &w.brokers[id];
-
-	broker_expire(id);
-	b->runs = true;
-	b->stands_still = b->cut_from_ensemble = b->stops = false;
-	b->life++;
-	b->controller_epoch = 0;
-	b->controller = -1;
-	memset(b->alive, 0, sizeof(b->alive));
-	b->alter_id = b->shutdown_id = 0;
-	b->pending_count = 0;
-	for (int p = 0; p < PARTITIONS; p++) {
-		struct replica *r = &b->replicas[p];
-
-		r->high_watermark = r->checkpointed;
-		r->leader = r->leader_epoch = r->partition_epoch = -1;
-		r->epoch_start = -1;
-		r->given_up = -1;
-		r->members.count = 0;
-		follow(r, false);
-	}
-	world_trace("broker %d starts", id);
-	join_ensemble(id);
-}
-
-void
-broker_end(int id, bool session_ends)
-{
-	struct broker *b = &w.brokers[id];
-
-	world_trace("broker %d ends", id);
-	b->runs = false;
-	for (int p = 0; p < PARTITIONS; p++)
-		isr_fini(&b->replicas[p].isr);
-	office_end(id);
-	call_forget_process(id);
-	if (session_ends)
-		broker_expire(id);
-}
-
-void
-broker_forget(int id)
-{
-	struct broker *b = &w.brokers[id];
-
-	for (int p = 0; p < PARTITIONS; p++) {
-		isr_fini(&b->replicas[p].isr);
-		leader_epochs_fini(&b->replicas[p].epochs);
-	}
-	office_close(id);
-}
-
-static void
 replica_turn(int id, int partition)
 {
 	struct replica *r = &w.brokers[id].replicas[partition];
@@ -451,50 +400,11 @@ replica_turn(int id, int partition)
 	if (percent(60))
 		fetch(id, partition);
 	if (broker_leads(id, partition) && percent(20))
-		w.shrinks += isr_propose_shrink(&r->isr, r->end, LAG_MAX_MS, w.now_ms);
+		w.sums.shrinks += isr_propose_shrink(&r->isr, r->end, LAG_MAX_MS, w.now_ms);
 	if (!w.calm && percent(20))
 		client_appends(id, partition);
 	if (percent(10))
 		r->checkpointed = r->high_watermark;
 	if (percent(10))
 		r->flushed = r->end;
-}
-
-static void
-shut_down(int id)
-{
-	struct broker *b = &w.brokers[id];
-	struct call *call;
-
-	if (percent(3)) { /* its patience is at an end */
-		broker_end(id, true);
-		return;
-	}
-	if (b->shutdown_id != 0 || b->controller < 0)
-		return;
-	call = call_begin(CALL_SHUTDOWN, id, b->controller);
-	if (call == NULL)
-		return;
-	call->shutdown.broker_epoch = b->epoch;
-	b->shutdown_id = call->id;
-}
-
-void
-broker_turn(int id)
-{
-	struct broker *b = &w.brokers[id];
-	uint32_t life = b->life;
-
-	for (uint32_t n = 1 + below(4); n > 0 && b->runs && !b->stands_still; n--)
-		call_deliver(id);
-	if (!b->runs || b->stands_still || b->life != life)
-		return;
-	for (int p = 0; p < PARTITIONS; p++)
-		replica_turn(id, p);
-	if (percent(60))
-		send_proposals(id);
-	acknowledge_all(id);
-	office_turn(id);
-	if (b->runs && b->stops)
-		shut_down(id);
 }

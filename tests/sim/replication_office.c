@@ -1,7 +1,6 @@
 /*
- * The ensemble as far as replication needs it, and controller.c, controller_office.c and
- * controller_service.c in small, around the real controller_state: every write carries the version
- * of /controller_epoch, and the first that fails ends the office.
+ * The controller on each broker: controller.c, controller_office.c, controller_znodes.c and
+ * controller_service.c in small, around the real controller_state.
  */
 #include "tests/sim/replication_world.h"
 
@@ -15,74 +14,6 @@
 #include "wire/kerr.h"
 
 #define ROUNDS_MAX 64
-#define TOPIC "t"
-
-static const struct uuid topic_id = {{1}};
-
-/* ---- the ensemble ---- */
-
-void
-office_vacate(void)
-{
-	w.zk.controller = -1;
-	for (int i = 0; i < w.broker_count; i++)
-		w.brokers[i].controller_changed = true;
-}
-
-static bool
-has_session(int id)
-{
-	return w.zk.sessions[id] != 0 && w.zk.sessions[id] == w.brokers[id].session;
-}
-
-static bool
-elect(int id)
-{
-	struct office *o = &w.brokers[id].office;
-
-	if (w.zk.controller >= 0)
-		return false;
-	w.zk.controller = id;
-	w.zk.controller_session = w.brokers[id].session;
-	o->epoch = ++w.zk.controller_epoch;
-	o->epoch_version = ++w.zk.controller_epoch_version;
-	for (int i = 0; i < w.broker_count; i++)
-		w.brokers[i].controller_changed = true;
-	w.offices++;
-	world_trace("broker %d is elected: controller epoch %d", id, o->epoch);
-	return true;
-}
-
-/* One fenced write: 0, -ESTALE (another controller), -EAGAIN (not the version that we know). */
-static int
-write_state(const struct office *o, const struct effect *e, int32_t *ret_version)
-{
-	struct state_znode *znode = &w.zk.states[e->partition], next;
-
-	if (w.zk.controller_epoch_version != o->epoch_version)
-		return -ESTALE;
-	if (e->create ? znode->exists
-		      : !znode->exists || znode->version != e->state.partition_epoch)
-		return -EAGAIN;
-	next = (struct state_znode){
-	    .exists = true,
-	    .version = e->create ? 0 : znode->version + 1,
-	    .leader = e->state.leader,
-	    .leader_epoch = e->state.leader_epoch,
-	    .controller_epoch = e->state.controller_epoch,
-	    .isr = members_of(e->state.isr, e->state.isr_count),
-	    .recovering = e->state.recovering,
-	};
-	HOLDS(next.controller_epoch == w.zk.controller_epoch);
-	world_check_write(e->partition, znode, &next);
-	w.elections += znode->leader != next.leader;
-	*znode = next;
-	w.zk.zxid++;
-	*ret_version = next.version;
-	world_trace("state of p%d: leader %d epoch %d version %d isr %s", e->partition, next.leader,
-		    next.leader_epoch, next.version, members_text(&next.isr));
-	return 0;
-}
 
 /* ---- links ---- */
 
@@ -94,23 +25,46 @@ close_link(struct link *l)
 	l->call_id = 0;
 }
 
+/* By the name, which ends where the text of a request says. */
+static struct told *
+told_of(struct command *c, struct str topic, int32_t number)
+{
+	int partition = partition_of(topic_named(topic.data), number);
+
+	HOLDS(partition >= 0);
+	c->partitions[partition].told = true;
+	return &c->partitions[partition];
+}
+
+static int32_t
+incarnation_of(const struct uuid *id)
+{
+	int32_t incarnation;
+
+	memcpy(&incarnation, &id->bytes[1], sizeof(incarnation));
+	return incarnation;
+}
+
 static void
 fill_leader_and_isr(const struct leader_and_isr_request *req, struct command *c)
 {
 	c->controller_id = req->controller_id;
 	c->controller_epoch = req->controller_epoch;
 	c->broker_epoch = req->broker_epoch;
-	for (int32_t i = 0; i < req->topic_states[0].partition_states_count; i++) {
-		const struct leader_and_isr_partition_state *s =
-		    &req->topic_states[0].partition_states[i];
+	for (int32_t t = 0; t < req->topic_states_count; t++) {
+		const struct leader_and_isr_topic_state *ts = &req->topic_states[t];
 
-		c->partitions[s->partition_index].told = true;
-		c->partitions[s->partition_index].leader = s->leader;
-		c->partitions[s->partition_index].leader_epoch = s->leader_epoch;
-		c->partitions[s->partition_index].partition_epoch = s->partition_epoch;
-		c->partitions[s->partition_index].isr = members_of(s->isr, s->isr_count);
-		c->partitions[s->partition_index].replicas =
-		    members_of(s->replicas, s->replicas_count);
+		for (int32_t i = 0; i < ts->partition_states_count; i++) {
+			const struct leader_and_isr_partition_state *s = &ts->partition_states[i];
+			struct told *told = told_of(c, ts->topic_name, s->partition_index);
+
+			told->incarnation = incarnation_of(&ts->topic_id);
+			told->leader = s->leader;
+			told->leader_epoch = s->leader_epoch;
+			told->partition_epoch = s->partition_epoch;
+			told->isr = members_of(s->isr, s->isr_count);
+			told->replicas = members_of(s->replicas, s->replicas_count);
+		}
 	}
 }
 
@@ -130,13 +84,17 @@ fill_stop_replica(const struct stop_replica_request *req, struct command *c)
 	c->controller_id = req->controller_id;
 	c->controller_epoch = req->controller_epoch;
 	c->broker_epoch = req->broker_epoch;
-	for (int32_t i = 0; i < req->topic_states[0].partition_states_count; i++) {
-		const struct stop_replica_partition_state *s =
-		    &req->topic_states[0].partition_states[i];
+	c->deletes = req->topic_states[0].partition_states[0].delete_partition;
+	for (int32_t t = 0; t < req->topic_states_count; t++) {
+		const struct stop_replica_topic_state *ts = &req->topic_states[t];
 
-		HOLDS(!s->delete_partition);
-		c->partitions[s->partition_index].told = true;
-		c->partitions[s->partition_index].leader_epoch = s->leader_epoch;
+		for (int32_t i = 0; i < ts->partition_states_count; i++) {
+			const struct stop_replica_partition_state *s = &ts->partition_states[i];
+
+			HOLDS(s->delete_partition == c->deletes);
+			told_of(c, ts->topic_name, s->partition_index)->leader_epoch =
+			    s->leader_epoch;
+		}
 	}
 }
 
@@ -181,15 +139,24 @@ send_commands(int id)
 }
 
 void
-office_answered(int id, int to, bool success)
+office_answered(int id, int to, const struct command *answer)
 {
-	struct link *l = &w.brokers[id].office.links[to];
+	struct office *o = &w.brokers[id].office;
+	struct link *l = &o->links[to];
+	struct effects fx;
 
-	if (!success)
-		return; /* it is sent again */
 	HOLDS(l->count > 0);
 	l->first = (l->first + 1) % COMMANDS;
 	l->count--;
+	if (answer->api_key != API_STOP_REPLICA || !answer->deletes || answer->error != 0)
+		return;
+	effects_init(&fx);
+	for (int p = 0; p < PARTITIONS; p++)
+		if (answer->partitions[p].told)
+			controller_state_replica_deleted(o->cs, topic_name(topic_of(p)),
+							 number_of(p), to,
+							 answer->partitions[p].error == 0, &fx);
+	office_carry_out(id, &fx);
 }
 
 /* ---- the office ---- */
@@ -199,6 +166,8 @@ office_end(int id)
 {
 	struct office *o = &w.brokers[id].office;
 
+	if (o->stage == OFFICE_SERVES)
+		world_note_strays(-1);
 	o->stage = OFFICE_NONE;
 	for (int i = 0; i < BROKERS; i++)
 		close_link(&o->links[i]);
@@ -223,35 +192,16 @@ lost_office(int id, int st)
 	struct office *o = &w.brokers[id].office;
 	bool ours;
 
-	if (!w.brokers[id].runs)
+	if (st == -ECANCELED)
 		return; /* it died over it */
 	world_trace("broker %d loses the office: %d", id, st);
 	ours = w.zk.controller == id && w.zk.controller_epoch_version == o->epoch_version;
 	office_end(id);
-	if (st == -ESHUTDOWN || !has_session(id))
+	if (st == -ESHUTDOWN || !ensemble_has_session(id))
 		return;
 	w.brokers[id].controller_changed = true;
 	if (ours)
-		office_vacate();
-}
-
-/* What may befall a controller between two writes. */
-static int
-mishap(int id)
-{
-	if (w.calm || w.without_power >= 0 || (int)below(1000) >= w.crash_per_mille)
-		return 0;
-	switch (below(3)) {
-	case 0:
-		w.crashes++;
-		broker_end(id, percent(50));
-		return -ECANCELED;
-	case 1:
-		broker_expire(id);
-		return -ESHUTDOWN;
-	default:
-		return -EIO; /* the answer is lost */
-	}
+		ensemble_vacate();
 }
 
 static void
@@ -260,22 +210,30 @@ put_leadership(struct office *o, int partition)
 	const struct state_znode *znode = &w.zk.states[partition];
 
 	controller_state_put_leadership(
-	    o->cs, TOPIC, partition,
-	    &(struct controller_leadership){znode->leader, znode->leader_epoch,
-					    znode->controller_epoch, znode->isr.ids,
-					    znode->isr.count, znode->recovering, znode->version});
+	    o->cs, topic_name(topic_of(partition)), number_of(partition),
+	    &(struct controller_leadership){.leader = znode->leader,
+					    .leader_epoch = znode->leader_epoch,
+					    .controller_epoch = znode->controller_epoch,
+					    .isr = znode->isr.ids,
+					    .isr_count = znode->isr.count,
+					    .recovering = znode->recovering,
+					    .partition_epoch = znode->version});
 }
 
 static int
-settle(int id, const struct effect *e, int st, int32_t version, struct effects *again)
+settle(const struct write *write, struct effects *again)
 {
-	struct office *o = &w.brokers[id].office;
+	struct office *o = &w.brokers[write->id].office;
+	const struct effect *e = write->effect;
 
-	controller_state_written(o->cs, e->topic, e->partition, st, version);
-	if (st != -EAGAIN)
-		return st;
-	put_leadership(o, e->partition);
-	if (w.zk.states[e->partition].controller_epoch > o->epoch)
+	controller_state_written(o->cs, e->topic, e->partition, write->result, write->version);
+	if (write->result != -EAGAIN)
+		return write->result;
+	w.sums.conflicts++;
+	if (!w.zk.states[write->partition].exists)
+		return 0;
+	put_leadership(o, write->partition);
+	if (w.zk.states[write->partition].controller_epoch > o->epoch)
 		return -ESTALE;
 	controller_state_decide_again(o->cs, e->topic, e->partition, again);
 	return 0;
@@ -285,77 +243,128 @@ settle(int id, const struct effect *e, int st, int32_t version, struct effects *
 static int
 write_states(int id, const struct effects *fx, struct effects *again)
 {
-	struct office *o = &w.brokers[id].office;
-	int results[PARTITIONS], st = 0;
-	int32_t versions[PARTITIONS];
-	int count = 0;
+	struct write writes[PARTITIONS];
+	int st = 0, count = 0;
 
 	for (const struct effect *e = fx->first; e != NULL; e = e->next) {
+		int topic;
+
 		if (e->kind != EFFECT_WRITE_STATE)
 			continue;
 		HOLDS(count < PARTITIONS);
-		st = mishap(id);
-		if (st == 0 && !has_session(id))
-			st = -ESHUTDOWN;
-		if (st != 0 && st != -EIO)
-			return st;
-		versions[count] = 0;
-		results[count] = write_state(o, e, &versions[count]);
-		count++;
-		if (st == 0)
-			st = mishap(id);
+		topic = topic_named(e->topic);
+		writes[count] = (struct write){.id = id,
+					       .effect = e,
+					       .topic = topic,
+					       .partition = partition_of(topic, e->partition)};
+		st = ensemble_write(&writes[count++], ensemble_write_state);
 		if (st != 0)
 			return st;
 	}
-	count = 0;
-	for (const struct effect *e = fx->first; e != NULL; e = e->next) {
-		int settled;
+	for (int i = 0; i < count; i++) {
+		int settled = settle(&writes[i], again);
 
-		if (e->kind != EFFECT_WRITE_STATE)
-			continue;
-		settled = settle(id, e, results[count], versions[count], again);
-		count++;
 		if (st == 0)
 			st = settled;
 	}
 	return st;
 }
 
-/* Takes fx over. Not 0: the office is to be given up. */
 static int
-carry_out(int id, struct effects *fx)
+write_assignments(int id, const struct effects *fx, struct effects *next)
 {
-	struct office *o = &w.brokers[id].office;
+	int st = 0;
+
+	for (const struct effect *e = fx->first; st == 0 && e != NULL; e = e->next) {
+		struct write write = {.id = id, .effect = e};
+
+		if (e->kind != EFFECT_WRITE_TOPIC)
+			continue;
+		write.topic = topic_named(e->topic);
+		st = ensemble_write(&write, ensemble_write_assignments);
+		if (st == 0 && write.result == -ESTALE)
+			st = -ESTALE;
+		if (st == 0)
+			controller_state_topic_written(w.brokers[id].office.cs, e->topic,
+						       write.result, next);
+	}
+	return st;
+}
+
+static int
+write_deletion(int id, int topic, int partition, write_fn *fn)
+{
+	struct write write = {.id = id, .topic = topic, .partition = partition};
+	int st = ensemble_write(&write, fn);
+
+	return st != 0 ? st : write.result;
+}
+
+static int
+delete_topic(int id, const char *name)
+{
+	int topic = topic_named(name), st = 0;
+
+	for (int p = 0; st == 0 && p < PARTITIONS; p++)
+		if (topic_of(p) == topic)
+			st = write_deletion(id, topic, p, ensemble_delete_state);
+	if (st == 0)
+		st = write_deletion(id, topic, 0, ensemble_delete_topic);
+	if (st == 0)
+		st = write_deletion(id, topic, 0, ensemble_delete_request);
+	if (st == 0)
+		controller_state_topic_deleted(w.brokers[id].office.cs, name);
+	return st;
+}
+
+/* Everything but the writes of states and assignments, in order. */
+static int
+carry_out_rest(int id, const struct effects *fx)
+{
+	int st = 0;
+
+	for (const struct effect *e = fx->first; st == 0 && e != NULL; e = e->next) {
+		if (e->kind == EFFECT_SEND)
+			enqueue(&w.brokers[id].office, e);
+		else if (e->kind == EFFECT_DELETE_TOPIC)
+			st = delete_topic(id, e->topic);
+		else if (e->kind == EFFECT_DELETE_REQUEST)
+			st = write_deletion(id, topic_named(e->topic), 0, ensemble_delete_request);
+	}
+	return st;
+}
+
+static int
+carry_out_round(int id, struct effects *now, struct effects *next)
+{
+	int st = write_states(id, now, next);
+
+	if (st == 0)
+		st = write_assignments(id, now, next);
+	return st != 0 ? st : carry_out_rest(id, now);
+}
+
+bool
+office_carry_out(int id, struct effects *fx)
+{
 	struct effects now = *fx, next;
 	int st = 0;
 
 	for (int round = 0; st == 0; round++) {
 		HOLDS(round < ROUNDS_MAX);
 		effects_init(&next);
-		st = write_states(id, &now, &next);
-		for (const struct effect *e = now.first; st == 0 && e != NULL; e = e->next) {
-			HOLDS(e->kind == EFFECT_WRITE_STATE || e->kind == EFFECT_SEND);
-			if (e->kind == EFFECT_SEND)
-				enqueue(o, e);
-		}
+		st = carry_out_round(id, &now, &next);
 		if (st == 0 && next.first == NULL)
-			controller_state_flush(o->cs, &next);
+			controller_state_flush(w.brokers[id].office.cs, &next);
 		effects_fini(&now);
 		now = next;
 		if (now.first == NULL)
 			break;
 	}
 	effects_fini(&now);
-	return st;
-}
-
-static void
-carry_out_or_resign(int id, struct effects *fx)
-{
-	int st = carry_out(id, fx);
-
 	if (st != 0)
 		lost_office(id, st);
+	return st == 0;
 }
 
 static void
@@ -380,27 +389,96 @@ read_brokers(int id, struct effects *fx)
 	controller_state_brokers(o->cs, brokers, count, fx);
 }
 
+/* fx NULL: a fact. */
+static void
+read_topic(struct office *o, int topic, struct effects *fx)
+{
+	struct controller_assignment assignments[PARTITIONS];
+	struct uuid id = topic_id(topic, w.zk.topics[topic].incarnation);
+	int32_t count = 0;
+
+	for (int p = 0; p < PARTITIONS; p++) {
+		const struct assignment *a = &w.zk.assignments[p];
+
+		if (topic_of(p) == topic)
+			assignments[count++] = (struct controller_assignment){
+			    .partition = number_of(p),
+			    .replicas = a->replicas.ids,
+			    .replica_count = a->replicas.count,
+			    .adding = a->adding.ids,
+			    .adding_count = a->adding.count,
+			    .removing = a->removing.ids,
+			    .removing_count = a->removing.count,
+			};
+	}
+	controller_state_topic(o->cs, topic_name(topic), &id, assignments, count, fx);
+	controller_state_set_unclean(o->cs, topic_name(topic), w.zk.topics[topic].unclean, NULL);
+}
+
+static void
+read_deletions(int id, struct effects *fx)
+{
+	w.brokers[id].deletions_changed = false;
+	for (int t = 0; t < w.topic_count; t++)
+		if (w.zk.topics[t].to_be_deleted)
+			controller_state_delete(w.brokers[id].office.cs, topic_name(t), fx);
+}
+
+static void
+read_topics(int id, struct effects *fx)
+{
+	struct office *o = &w.brokers[id].office;
+	const char *names[TOPICS];
+	bool added[TOPICS] = {false};
+	size_t count = 0;
+
+	w.brokers[id].topics_changed = false;
+	for (int t = 0; t < w.topic_count; t++)
+		if (w.zk.topics[t].exists) {
+			added[t] = !controller_state_knows_topic(o->cs, topic_name(t));
+			names[count++] = topic_name(t);
+		}
+	controller_state_topic_names(o->cs, names, count);
+	for (int t = 0; t < w.topic_count; t++)
+		if (added[t])
+			read_topic(o, t, fx);
+}
+
 static void
 take_office(int id)
 {
 	struct office *o = &w.brokers[id].office;
-	struct controller_assignment assignments[PARTITIONS];
 	struct effects fx;
 
-	for (int p = 0; p < PARTITIONS; p++)
-		assignments[p] = (struct controller_assignment){
-		    .partition = p,
-		    .replicas = w.assignment[p].ids,
-		    .replica_count = w.assignment[p].count,
-		};
-	controller_state_topic(o->cs, TOPIC, &topic_id, assignments, PARTITIONS, NULL);
-	for (int p = 0; p < PARTITIONS; p++)
-		if (w.zk.states[p].exists)
-			put_leadership(o, p);
-	o->stage = OFFICE_SERVES;
 	effects_init(&fx);
+	w.brokers[id].topics_changed = false;
+	for (int t = 0; t < w.topic_count; t++)
+		if (w.zk.topics[t].exists)
+			read_topic(o, t, NULL);
+	for (int p = 0; p < PARTITIONS; p++)
+		if (topic_znode_of(p)->exists && w.zk.states[p].exists)
+			put_leadership(o, p);
+	read_deletions(id, &fx);
+	o->stage = OFFICE_SERVES;
 	controller_state_take_office(o->cs, &fx);
-	carry_out_or_resign(id, &fx);
+	office_carry_out(id, &fx);
+}
+
+/* What watches have told. */
+static void
+look_again(int id)
+{
+	struct broker *b = &w.brokers[id];
+	struct effects fx;
+
+	effects_init(&fx);
+	if (b->brokers_changed)
+		read_brokers(id, &fx);
+	else if (b->topics_changed)
+		read_topics(id, &fx);
+	else if (b->deletions_changed)
+		read_deletions(id, &fx);
+	office_carry_out(id, &fx);
 }
 
 /* One step of whoever stands for election or holds the office. */
@@ -423,11 +501,7 @@ go_on(int id)
 		take_office(id);
 		break;
 	case OFFICE_SERVES:
-		if (!w.brokers[id].brokers_changed)
-			break;
-		effects_init(&fx);
-		read_brokers(id, &fx);
-		carry_out_or_resign(id, &fx);
+		look_again(id);
 		break;
 	}
 }
@@ -442,7 +516,7 @@ look_at_controller(int id)
 	if (b->office.stage != OFFICE_NONE &&
 	    (!ours || b->office.epoch_version != w.zk.controller_epoch_version))
 		office_end(id);
-	if (b->office.stage == OFFICE_NONE && elect(id)) {
+	if (b->office.stage == OFFICE_NONE && ensemble_elect(id)) {
 		b->office.stage = OFFICE_ELECTED;
 		controller_state_reset(b->office.cs, b->office.epoch);
 	}
@@ -456,7 +530,7 @@ office_turn(int id)
 	send_commands(id);
 	if (b->cut_from_ensemble)
 		return;
-	if (!has_session(id)) {
+	if (!ensemble_has_session(id)) {
 		if (percent(30))
 			broker_session_lost(id);
 		return;
@@ -467,22 +541,6 @@ office_turn(int id)
 		go_on(id);
 }
 
-void
-office_elect_preferred(int id)
-{
-	struct office *o = &w.brokers[id].office;
-	struct effects fx;
-	int asked = 0;
-
-	if (o->stage != OFFICE_SERVES)
-		return;
-	effects_init(&fx);
-	for (int p = 0; p < PARTITIONS; p++)
-		asked += controller_state_elect(o->cs, TOPIC, p, false, &fx) == 0;
-	world_trace("preferred leaders are wanted: %d", asked);
-	carry_out_or_resign(id, &fx);
-}
-
 /* ---- what brokers ask ---- */
 
 static void
@@ -490,10 +548,15 @@ answer_alteration(const struct office *o, struct alteration *a, int partition)
 {
 	struct controller_leadership now;
 	struct members isr;
+	struct uuid topic;
 
 	if (a->partitions[partition].error != 0)
 		return;
-	HOLDS(controller_state_leadership(o->cs, &topic_id, partition, &now));
+	topic = topic_id(topic_of(partition), a->partitions[partition].incarnation);
+	if (!controller_state_leadership(o->cs, &topic, number_of(partition), &now)) {
+		a->partitions[partition].error = K_INVALID_UPDATE_VERSION;
+		return;
+	}
 	isr = members_of(now.isr, now.isr_count);
 	if (now.leader_epoch != a->partitions[partition].leader_epoch ||
 	    !members_equal(&isr, &a->partitions[partition].isr)) {
@@ -510,7 +573,6 @@ office_alter(int id, int from, struct alteration *a)
 {
 	struct office *o = &w.brokers[id].office;
 	struct effects fx;
-	int st;
 
 	a->error = K_NOT_CONTROLLER;
 	if (o->stage != OFFICE_SERVES)
@@ -527,14 +589,13 @@ office_alter(int id, int from, struct alteration *a)
 		    .partition_epoch = a->partitions[p].partition_epoch,
 		    .isr_epochs = a->partitions[p].isr_epochs,
 		};
+		struct uuid topic = topic_id(topic_of(p), a->partitions[p].incarnation);
 
 		if (a->partitions[p].asked)
 			a->partitions[p].error = controller_state_alter_partition(
-			    o->cs, from, &topic_id, p, &wanted, &fx);
+			    o->cs, from, &topic, number_of(p), &wanted, &fx);
 	}
-	st = carry_out(id, &fx);
-	if (st != 0) {
-		lost_office(id, st);
+	if (!office_carry_out(id, &fx)) {
 		a->error = K_NOT_CONTROLLER;
 		return;
 	}
@@ -558,16 +619,13 @@ office_shut_down(int id, int from, struct shutdown *s)
 {
 	struct office *o = &w.brokers[id].office;
 	struct effects fx;
-	int st;
 
 	s->error = K_STALE_CONTROLLER_EPOCH;
 	if (o->stage != OFFICE_SERVES)
 		return;
 	effects_init(&fx);
 	s->error = controller_state_shut_down(o->cs, from, s->broker_epoch, &fx);
-	st = carry_out(id, &fx);
-	if (st != 0) {
-		lost_office(id, st);
+	if (!office_carry_out(id, &fx)) {
 		s->error = K_STALE_CONTROLLER_EPOCH;
 	} else if (s->error == 0) {
 		controller_state_each_led(o->cs, from, note_led, &s->leads_still);

@@ -3,7 +3,8 @@
  * append and its answer and between two writes of the controller; sessions that end later, or under
  * a process that does not know it; a controller's node that is deleted; calls that are delayed,
  * overtaken, repeated, dropped and answered to nobody; brokers that stand still; links that are
- *cut; controlled shutdowns; clients that write with acks=all to whoever believes to lead.
+ * cut; controlled shutdowns; clients that write with acks=all to whoever believes to lead;
+ *operators who move partitions, change their minds, delete topics and make them anew.
  *
  *	replication_sim [--seed N [--trace]] [--seeds COUNT]
  *
@@ -13,16 +14,25 @@
  *it;
  *  3. a leader epoch has one leader, who leads only what the ensemble says;
  *  4. the epochs of controllers and leaders only rise;
- * and when the faults end, all replicas are in the ISR again with equal logs, all of it committed.
+ *  5. only where a topic allows unclean elections does one who is not in the ISR come to lead: from
+ *     then on 1 and 2 hold of what he has;
+ *  6. a reassignment ends with just the replicas that were asked for, all of them in the ISR; a
+ *topic goes when its replicas have gone; one that is made anew shows no record of the former; and
+ *when the faults end, all replicas are in the ISR again with equal logs, all of it committed, what
+ *was on the move has arrived, what was to be deleted is gone, and no broker holds a replica that it
+ *could have been told to delete. It could not when its session, or the controller, ended before
+ *StopReplica was answered: nobody remembers that, as in Kafka. An operator removes such a stray;
+ *until then it must do no harm.
  *
- * What runs is controller_state, isr, truncation and leader_epochs; the rest is a model.
+ * What runs is controller_state, fencing, isr, truncation and leader_epochs; the rest is a model.
  *
- * A machine that loses power loses what it had not flushed. Kafka's protocol in ZooKeeper mode
- *bears that only of one machine at a time, and only while another member of each of its ISRs lives
- *on. A controller that is elected while the machine is down and sees it first when it is up again
- *cannot tell that it was gone: it would lead in the same epoch and write other records. So there is
- *one such machine at a time, and nothing else dies until a controller that knew it before has seen
- *it again. Of what it said in its former life much may still be on its way.
+ * A machine that loses power loses what it had not flushed; that a replica was made or deleted it
+ * remembers. Kafka's protocol in ZooKeeper mode bears that only of one machine at a time, and only
+ * while another member of each of its ISRs lives on. A controller that is elected while the machine
+ * is down and sees it first when it is up again cannot tell that it was gone: it would lead in the
+ * same epoch and write other records. So there is one such machine at a time, and nothing else dies
+ * until a controller that knew it before has seen it again. Of what it said in its former life much
+ * may still be on its way.
  *
  * One seed is one world. A failure prints it, and --seed replays it.
  */
@@ -35,6 +45,7 @@
 #define SEEDS_DEFAULT 10000
 #define CHAOS_TURNS 600
 #define CALM_TURNS 30000
+#define STRAYS_TURNS 2000 /* an operator looks */
 #define ROUNDS 2
 
 /* ---- faults ---- */
@@ -62,8 +73,11 @@ may_lose_power(int id)
 			return false;
 	for (int p = 0; p < PARTITIONS; p++) {
 		const struct members *isr = &w.zk.states[p].isr;
+		const struct assignment *a = &w.zk.assignments[p];
 
+		/* Nor may it be where a partition ends up alone. */
 		if (!w.zk.states[p].exists || (members_have(isr, id) && isr->count == 1) ||
+		    a->replicas.count - a->removing.count < 2 ||
 		    w.brokers[id].replicas[p].isr.change != ISR_STABLE)
 			return false;
 	}
@@ -80,7 +94,7 @@ lose_power(int id)
 
 	if (!may_lose_power(id))
 		return;
-	w.power_losses++;
+	w.sums.power_losses++;
 	w.without_power = id;
 	broker_end(id, percent(50));
 	for (int p = 0; p < PARTITIONS; p++)
@@ -103,7 +117,8 @@ may_boot(int id)
 	if (o->stage != OFFICE_SERVES)
 		return false;
 	for (int p = 0; p < PARTITIONS; p++)
-		if (o->links[id].broker_epoch == 0 && members_have(&w.zk.states[p].isr, id))
+		if (o->links[id].broker_epoch == 0 && !topic_znode_of(p)->to_be_deleted &&
+		    members_have(&w.zk.states[p].isr, id))
 			return false;
 	return true;
 }
@@ -138,7 +153,7 @@ end_a_process(int id)
 	if (!b->runs || w.without_power >= 0)
 		return;
 	if (percent(60)) {
-		w.crashes++;
+		w.sums.crashes++;
 		broker_end(id, percent(50));
 	} else if (percent(50)) {
 		b->stops = true;
@@ -191,28 +206,40 @@ chaos(void)
 	if (percent(8))
 		call_break();
 	if (below(1000) < 4 && w.zk.controller >= 0 && w.without_power < 0)
-		office_vacate(); /* somebody deleted the node */
-	if (percent(w.elect_percent))
-		office_elect_preferred(id);
+		ensemble_vacate(); /* somebody deleted the node */
+	operator_turn(id);
 }
 
 /* ---- quiet ---- */
+
+/* Whoever could be told has deleted what is not his. */
+static bool
+is_tidy(int partition)
+{
+	for (int id = 0; id < w.broker_count; id++)
+		if (world_is_outside(id, partition) && !w.truths[partition].strays[id])
+			return false;
+	return true;
+}
 
 static bool
 is_complete(int partition)
 {
 	const struct state_znode *state = &w.zk.states[partition];
-	const struct members *replicas = &w.assignment[partition];
+	const struct assignment *a = &w.zk.assignments[partition];
 	const struct replica *leader;
 
-	if (!state->exists || state->leader < 0 || state->isr.count != replicas->count ||
-	    !broker_leads(state->leader, partition))
+	if (!topic_znode_of(partition)->exists)
+		return !topic_znode_of(partition)->to_be_deleted;
+	if (topic_znode_of(partition)->to_be_deleted || a->adding.count > 0 ||
+	    a->removing.count > 0 || !state->exists || state->leader < 0 ||
+	    state->isr.count != a->replicas.count || !broker_leads(state->leader, partition))
 		return false;
 	leader = &w.brokers[state->leader].replicas[partition];
-	for (int32_t i = 0; i < replicas->count; i++) {
-		const struct replica *r = &w.brokers[replicas->ids[i]].replicas[partition];
+	for (int32_t i = 0; i < a->replicas.count; i++) {
+		const struct replica *r = &w.brokers[a->replicas.ids[i]].replicas[partition];
 
-		if (r->end != leader->end || r->high_watermark != r->end ||
+		if (!r->exists || r->end != leader->end || r->high_watermark != r->end ||
 		    r->leader_epoch != state->leader_epoch)
 			return false;
 		HOLDS(memcmp(r->log, leader->log, (size_t)r->end * sizeof(*r->log)) == 0);
@@ -227,9 +254,30 @@ is_quiet(void)
 		if (!w.brokers[id].runs || w.brokers[id].stops || w.brokers[id].pending_count > 0)
 			return false;
 	for (int p = 0; p < PARTITIONS; p++)
-		if (!is_complete(p))
+		if (!is_complete(p) || !is_tidy(p))
 			return false;
 	return true;
+}
+
+/* An operator takes away what a broker should have deleted, and starts it again. */
+static void
+remove_strays(int id)
+{
+	bool any = false;
+
+	if (!w.brokers[id].runs)
+		return;
+	for (int p = 0; p < PARTITIONS; p++) {
+		struct replica *r = &w.brokers[id].replicas[p];
+
+		if (!w.truths[p].strays[id] || !world_is_outside(id, p))
+			continue;
+		if (!any)
+			broker_end(id, true);
+		any = true;
+		replica_delete(r);
+		w.sums.strays++;
+	}
 }
 
 static void
@@ -242,7 +290,7 @@ take_turn(void)
 		broker_turn(id);
 	notice_power();
 	world_check();
-	w.turns++;
+	w.sums.turns++;
 }
 
 static void
@@ -277,6 +325,8 @@ calm_down(void)
 			trace_state();
 		HOLDS(turns < CALM_TURNS);
 		bring_back((int)below((uint32_t)w.broker_count), 20);
+		if (turns % STRAYS_TURNS == STRAYS_TURNS - 1)
+			remove_strays(turns / STRAYS_TURNS % w.broker_count);
 		take_turn();
 	}
 	w.calm = false;
@@ -285,51 +335,32 @@ calm_down(void)
 /* ---- a world ---- */
 
 static void
-assign(int partition)
-{
-	struct members *m = &w.assignment[partition];
-	int32_t count = percent(80) ? 3 : 2;
-
-	while (m->count < count) {
-		int32_t id = (int32_t)below((uint32_t)w.broker_count);
-
-		if (!members_have(m, id))
-			m->ids[m->count++] = id;
-	}
-}
-
-static void
 begin_world(uint64_t seed, bool trace)
 {
-	struct world sums = w;
+	struct sums sums = w.sums;
 
 	memset(&w, 0, sizeof(w));
-	w.turns = sums.turns;
-	w.acknowledged = sums.acknowledged;
-	w.elections = sums.elections;
-	w.offices = sums.offices;
-	w.crashes = sums.crashes;
-	w.truncated = sums.truncated;
-	w.shrinks = sums.shrinks;
-	w.expands = sums.expands;
-	w.power_losses = sums.power_losses;
-	w.refusals = sums.refusals;
+	w.sums = sums;
 	w.seed = seed;
 	w.random = seed * 0x2545f4914f6cdd1dULL;
 	w.now_ms = 1;
 	w.trace = trace;
 	w.without_power = w.zk.controller = -1;
 	w.broker_count = 3 + (int)below(BROKERS - 2);
+	w.topic_count = 1 + (int)below(TOPICS);
 	w.min_insync_replicas = 1 + (int)below(2);
 	w.crash_per_mille = (int)below(3) * 30;
 	w.command_percent = percent(50) ? 80 : percent(50) ? 20 : 5;
 	w.elect_percent = percent(50) ? 1 : 5;
-	for (int p = 0; p < PARTITIONS; p++)
-		assign(p);
-	for (int id = 0; id < w.broker_count; id++) {
+	w.unclean_percent = percent(70) ? 0 : percent(50) ? 50 : 100;
+	w.move_per_mille = percent(30) ? 0 : percent(50) ? 10 : 40;
+	w.delete_per_mille = percent(50) ? 0 : percent(50) ? 2 : 8;
+	for (int id = 0; id < w.broker_count; id++)
 		HOLDS(controller_state_new(id, "PLAINTEXT", &w.brokers[id].office.cs) == 0);
+	for (int t = 0; t < w.topic_count; t++)
+		ensemble_create_topic(t);
+	for (int id = 0; id < w.broker_count; id++)
 		broker_start(id);
-	}
 }
 
 static void
@@ -346,6 +377,25 @@ run_world(uint64_t seed, bool trace)
 	}
 	for (int id = 0; id < w.broker_count; id++)
 		broker_forget(id);
+}
+
+static void
+print_sums(uint64_t worlds, const struct sums *sums)
+{
+	printf("%" PRIu64 " worlds: %" PRIu64 " turns, %" PRIu64 " acknowledged, %" PRIu64
+	       " controllers, %" PRIu64 " crashes, %" PRIu64 " without power\n",
+	       worlds, sums->turns, sums->acknowledged, sums->offices, sums->crashes,
+	       sums->power_losses);
+	printf("%" PRIu64 " changes of leader, %" PRIu64 " unclean, %" PRIu64
+	       " proposals to shrink, %" PRIu64 " to expand, %" PRIu64 " logs cut back, %" PRIu64
+	       " commands refused by their epochs\n",
+	       sums->elections, sums->unclean_elections, sums->shrinks, sums->expands,
+	       sums->truncated, sums->refusals);
+	printf("%" PRIu64 " reassignments asked for, %" PRIu64 " cancelled, %" PRIu64
+	       " ended; %" PRIu64 " topics made, %" PRIu64 " deleted; %" PRIu64 " strays; %" PRIu64
+	       " waits for the ensemble, %" PRIu64 " conflicts\n",
+	       sums->moves_asked, sums->moves_cancelled, sums->moves_ended, sums->topics_created,
+	       sums->topics_deleted, sums->strays, sums->waits, sums->conflicts);
 }
 
 int
@@ -370,12 +420,6 @@ main(int argc, char **argv)
 	}
 	for (uint64_t seed = first; seed < first + count; seed++)
 		run_world(seed, trace);
-	printf("%" PRIu64 " worlds: %" PRIu64 " turns, %" PRIu64 " acknowledged, %" PRIu64
-	       " changes of leader, %" PRIu64 " controllers, %" PRIu64 " crashes, %" PRIu64
-	       " without power\n",
-	       count, w.turns, w.acknowledged, w.elections, w.offices, w.crashes, w.power_losses);
-	printf("%" PRIu64 " proposals to shrink, %" PRIu64 " to expand, %" PRIu64
-	       " logs cut back, %" PRIu64 " commands refused by their epochs\n",
-	       w.shrinks, w.expands, w.truncated, w.refusals);
+	print_sums(count, &w.sums);
 	return 0;
 }

@@ -2,10 +2,14 @@
  * replication_world.h - the random world of replication_sim: an ensemble, brokers with processes
  * that die and disks that stay, and calls that are on their way.
  *
- * replication_world.c   chance, disks, calls, what must always be true
- * replication_broker.c  a broker: decisions of the controller, leading, following, clients
- * replication_office.c  the ensemble, and the controller on each broker
- * replication_sim.c     faults, and the way back to quiet
+ * replication_world.c     chance, sets, calls
+ * replication_checks.c    what must always be true
+ * replication_broker.c    leading, following, clients; disks
+ * replication_process.c   what controllers say to a process, its start and its end
+ * replication_ensemble.c  znodes, sessions, and what befalls who writes
+ * replication_office.c    the controller on each broker
+ * replication_operator.c  topics that come, go and move; elections that somebody wants
+ * replication_sim.c       faults, and the way back to quiet
  */
 #ifndef KLAMM_TESTS_SIM_REPLICATION_WORLD_H
 #define KLAMM_TESTS_SIM_REPLICATION_WORLD_H
@@ -15,7 +19,8 @@
 #include "storage/leader_epochs.h"
 
 #define BROKERS 5
-#define PARTITIONS 2
+#define PARTITIONS 2 /* of all topics */
+#define TOPICS 2
 #define RECORDS 1024 /* the longest log */
 #define EPOCHS 2048  /* the highest leader epoch */
 #define CALLS 128    /* on their way at one time */
@@ -43,6 +48,18 @@ struct state_znode {
 	bool recovering;
 };
 
+/* Who holds a partition, as the znode of its topic says. */
+struct assignment {
+	struct members replicas, adding, removing;
+};
+
+struct topic_znode {
+	bool exists;
+	int32_t incarnation; /* the how-manieth of its name: its topic id */
+	bool to_be_deleted;  /* so says a node below /admin */
+	bool unclean;        /* unclean.leader.election.enable */
+};
+
 struct ensemble {
 	int32_t controller;         /* -1: none */
 	int64_t controller_session; /* whose ephemeral node it is */
@@ -50,16 +67,21 @@ struct ensemble {
 	int64_t zxid;
 	int64_t sessions[BROKERS];      /* 0: none */
 	int64_t broker_epochs[BROKERS]; /* 0: not registered */
+	struct topic_znode topics[TOPICS];
+	struct assignment assignments[PARTITIONS];
 	struct state_znode states[PARTITIONS];
 };
 
 /* One partition on one broker. */
 struct replica {
 	/* On disk. */
+	bool exists;
+	int32_t incarnation; /* of its topic */
 	struct record log[RECORDS];
 	int64_t end, flushed, checkpointed;
 	struct leader_epochs epochs;
 	/* In the process. */
+	bool known; /* a controller told of it */
 	int64_t high_watermark;
 	int32_t leader, leader_epoch, partition_epoch;
 	struct members members; /* all replicas, as the controller says */
@@ -72,21 +94,27 @@ struct replica {
 	int64_t agrees;
 };
 
-/* What a controller tells a broker, of all partitions of the one topic. */
+/* What a controller tells a broker. */
 struct command {
 	int16_t api_key;
 	int32_t controller_id, controller_epoch;
 	int64_t broker_epoch;
 	bool alive[BROKERS];
-	struct {
+	bool deletes; /* StopReplica */
+	struct told {
 		bool told;
+		int32_t incarnation; /* of the topic; StopReplica does not say */
 		int32_t leader, leader_epoch, partition_epoch, controller_epoch;
 		struct members isr, replicas;
+		/* The answer. */
+		int error;
 	} partitions[PARTITIONS];
+	int error;
 };
 
 struct fetch {
 	int partition;
+	int32_t incarnation; /* of the topic */
 	int32_t leader_epoch, last_fetched_epoch;
 	int64_t broker_epoch, offset;
 	/* The answer. */
@@ -104,6 +132,7 @@ struct alteration {
 	int error;
 	struct {
 		bool asked;
+		int32_t incarnation; /* of the topic */
 		int32_t proposal_epoch, leader_epoch, partition_epoch;
 		struct members isr;
 		int64_t isr_epochs[BROKERS];
@@ -149,6 +178,7 @@ struct link {
 
 struct office {
 	enum office_stage stage;
+	bool waits; /* for the ensemble, in the middle of its work */
 	struct controller_state *cs;
 	int32_t epoch, epoch_version;
 	struct link links[BROKERS];
@@ -168,7 +198,7 @@ struct broker {
 	int64_t session; /* as the process believes; 0: none */
 	int64_t epoch;
 	/* Watches that have fired. */
-	bool controller_changed, brokers_changed;
+	bool controller_changed, brokers_changed, topics_changed, deletions_changed;
 	struct office office;
 	/* What UpdateMetadata told. */
 	int32_t controller_epoch, controller;
@@ -181,12 +211,35 @@ struct broker {
 	struct replica replicas[PARTITIONS];
 };
 
+/* Over all worlds. */
+struct sums {
+	uint64_t turns, acknowledged, elections, unclean_elections, offices, crashes, truncated;
+	uint64_t shrinks, expands, power_losses, refusals;
+	uint64_t moves_asked, moves_cancelled, moves_ended, topics_deleted, topics_created;
+	uint64_t strays, conflicts, waits;
+};
+
+/* What is known of a partition from outside, for the checks. */
+struct truth {
+	/* What has been committed: below some high watermark. */
+	struct record committed[RECORDS];
+	int64_t committed_end;
+	int32_t leaders[EPOCHS]; /* 1 + who led in an epoch */
+	uint32_t born;           /* values of this topic are above */
+	/* The last election of a leader outside the ISR, and whether it leads already. */
+	int32_t unclean_epoch;
+	bool unclean_pending;
+	/* Its brokers when it was not on the move, where it moves, where an operator wants it. */
+	struct members settled, target, wanted;
+	/* Brokers that could not be told, or only by a controller that is no more, to delete it. */
+	bool strays[BROKERS];
+};
+
 struct world {
 	uint64_t seed, random;
 	int64_t now_ms;
 	bool calm;
-	int broker_count, min_insync_replicas;
-	struct members assignment[PARTITIONS];
+	int broker_count, topic_count, min_insync_replicas;
 	struct ensemble zk;
 	struct broker brokers[BROKERS];
 	bool cut[BROKERS][BROKERS];
@@ -196,17 +249,14 @@ struct world {
 	int64_t next_session;
 	/* The broker whose machine lost its tail, until a controller sees it again; -1: none. */
 	int without_power;
-	/* What has been committed: below some high watermark. */
-	struct record committed[PARTITIONS][RECORDS];
-	int64_t committed_end[PARTITIONS];
-	int32_t leaders[PARTITIONS][EPOCHS]; /* 1 + who led in an epoch */
+	struct truth truths[PARTITIONS];
 	/* How the world is. */
 	int crash_per_mille;                     /* at each write to the ensemble */
 	uint32_t command_percent, elect_percent; /* controllers that speak; operators */
+	uint32_t unclean_percent;                /* of topics */
+	uint32_t move_per_mille, delete_per_mille;
 	bool trace;
-	/* Over all worlds. */
-	uint64_t turns, acknowledged, elections, offices, crashes, truncated, shrinks, expands;
-	uint64_t power_losses, refusals;
+	struct sums sums;
 };
 
 extern struct world w;
@@ -228,14 +278,30 @@ bool percent(uint32_t chance);
 struct members members_of(const int32_t *ids, int32_t count);
 bool members_have(const struct members *m, int32_t id);
 bool members_equal(const struct members *a, const struct members *b);
+/* In any order. */
+bool members_include(const struct members *m, const struct members *others);
+struct members members_without(const struct members *m, const struct members *others);
 /* "1,2"; until the next call. */
 const char *members_text(const struct members *m);
 
+/* ---- topics: their partitions take turns ---- */
+
+int topic_of(int partition);
+int number_of(int partition);
+/* -1: it has no such partition. */
+int partition_of(int topic, int number);
+const char *topic_name(int topic);
+int topic_named(const char *name);
+struct uuid topic_id(int topic, int32_t incarnation);
+/* Of the topic that has the name now. */
+struct topic_znode *topic_znode_of(int partition);
+
 /* ---- disks ---- */
 
-void replica_append(struct replica *r, struct record record);
+void replica_create(struct replica *r, int32_t incarnation);
+void replica_delete(struct replica *r);
+void replica_append(struct replica *r, int partition, struct record record);
 void replica_truncate(struct replica *r, int64_t end);
-/* Only upwards, unless the log is shorter; says what is committed. */
 void replica_set_high_watermark(struct replica *r, int partition, int64_t high_watermark);
 
 /* ---- calls ---- */
@@ -251,41 +317,95 @@ void call_forget_process(int broker);
 
 /* ---- a broker ---- */
 
+bool broker_leads(int id, int partition);
+void broker_take_fetch(int id, int from, struct fetch *fetch);
+void broker_fetched(int id, struct fetch *fetch);
+void broker_altered(int id, const struct alteration *alteration);
+/* One step of a replica, of proposals, of clients that wait. */
+void replica_turn(int id, int partition);
+void broker_send_proposals(int id);
+void broker_acknowledge(int id);
+/* What a controller has decided of a partition. */
+void replica_decide(int id, int partition, const struct told *told);
+void replica_follow(struct replica *r, bool follows);
+void replica_forget_clients(int id, int partition);
+
+/* ---- its process ---- */
+
 void broker_start(int id);
 /* kill -9, or the end of a controlled shutdown; the ensemble notices now or later. */
 void broker_end(int id, bool session_ends);
 /* The ensemble forgets its session. */
 void broker_expire(int id);
 void broker_turn(int id);
-bool broker_leads(int id, int partition);
 void broker_take_command(int id, struct command *command);
-void broker_take_fetch(int id, int from, struct fetch *fetch);
-void broker_fetched(int id, struct fetch *fetch);
-void broker_altered(int id, const struct alteration *alteration);
 /* The process notices that its session is gone, and opens another. */
 void broker_session_lost(int id);
 void broker_forget(int id);
+
+/* ---- the ensemble: writes are 0, -ESTALE (another controller) or -EAGAIN (not what we knew) ----
+ */
+
+bool ensemble_has_session(int id);
+bool ensemble_elect(int id);
+/* The node of the controller goes. */
+void ensemble_vacate(void);
+/* What a controller writes; result is that of the write, unless something else befell it. */
+struct write {
+	int id;
+	const struct effect *effect;
+	int topic, partition;
+	int32_t version;
+	int result;
+};
+typedef int write_fn(struct write *write);
+/* Not 0: the office is over, or the process. */
+int ensemble_write(struct write *write, write_fn *fn);
+write_fn ensemble_write_state, ensemble_write_assignments, ensemble_delete_state,
+    ensemble_delete_topic, ensemble_delete_request;
+/* What anybody may write. */
+void ensemble_create_topic(int topic);
+void ensemble_ask_to_delete(int topic);
 
 /* ---- the office ---- */
 
 void office_turn(int id);
 void office_alter(int id, int from, struct alteration *alteration);
 void office_shut_down(int id, int from, struct shutdown *shutdown);
-/* The oldest command to a broker was answered, or has to be sent again. */
-void office_answered(int id, int to, bool success);
+/* The oldest command to a broker was answered. */
+void office_answered(int id, int to, const struct command *answer);
 /* Resigns: nothing that is left of it is sent. */
 void office_end(int id);
 void office_close(int id);
-/* The node of the controller goes. */
-void office_vacate(void);
-/* An operator wants the preferred leaders. */
-void office_elect_preferred(int id);
+/* Takes fx over and carries them out. False: the office was lost over it. */
+bool office_carry_out(int id, struct effects *fx);
+
+/* ---- operators ---- */
+
+/* Where a new topic goes. */
+struct members operator_places(void);
+void operator_turn(int id);
 
 /* ---- what must always be true ---- */
 
 void world_check(void);
-/* The ensemble takes a state. */
-void world_check_write(int partition, const struct state_znode *before,
+/* The ensemble takes a state, an assignment; a topic goes or comes. */
+void world_check_state(int partition, const struct state_znode *before,
 		       const struct state_znode *after);
+void world_check_assignment(int partition, const struct assignment *before,
+			    const struct assignment *after);
+void world_check_deletion(int topic);
+void world_begin_topic(int topic);
+/* A replica begins to lead; its high watermark rises; its client is answered. */
+void world_check_leader(int id, int partition);
+void world_check_high_watermark(struct replica *r, int partition, int64_t before);
+void world_check_acknowledged(const struct replica *r, const struct pending *pending);
+/* A broker (-1: any), or what it was told, is lost: who should delete a replica may not hear of it.
+ */
+void world_note_strays(int id);
+/* The same of one that a controller is about to tell. */
+void world_note_stray(int id, int partition);
+/* A replica that should not be there. */
+bool world_is_outside(int id, int partition);
 
 #endif

@@ -159,9 +159,27 @@ a_reassignment_is_taken_back_or_replaced(void **state)
 			    "topic [4,1,2]+[4]-[1,2] state 1/2 [1,2] tell 1 tell 2 "
 			    "delete at 3 tell 4(new)");
 	assert_int_equal(controller_state_reassign(w->cs, "t", 0, NULL, -1, true), 0);
+	/* The znode last: until then the next controller would go on with what it says. */
 	assert_string_equal(carried_out(w, &version),
-			    "topic [1,2]+[]-[] state 1/3 [1,2] tell 1 tell 2 delete at 4 "
-			    "topic [1,2]+[]-[] done");
+			    "state 1/3 [1,2] tell 1 tell 2 delete at 4 topic [1,2]+[]-[] done");
+	assert_int_equal(controller_state_reassign(w->cs, "t", 0, NULL, -1, true),
+			 K_NO_REASSIGNMENT_IN_PROGRESS);
+}
+
+static void
+a_cancellation_waits_for_nobody_who_is_not_there(void **state)
+{
+	struct world *w = *state;
+	int32_t version;
+
+	on_two_of_four(w, &version);
+	assert_int_equal(controller_state_reassign(w->cs, "t", 0, (int32_t[]){2, 3}, 2, true), 0);
+	carried_out(w, &version);
+	brokers_are(w, (int32_t[]){1, 3, 4}, 3, 0);
+	carried_out(w, &version);
+	assert_int_equal(controller_state_reassign(w->cs, "t", 0, NULL, -1, true), 0);
+	assert_string_equal(carried_out(w, &version),
+			    "state 1/3 [1] tell 1 delete at 3 topic [2,1]+[]-[] done");
 }
 
 static void
@@ -254,6 +272,7 @@ main(void)
 	    TEST(a_partition_moves_when_its_new_replicas_have_caught_up),
 	    TEST(a_leader_that_stays_hears_that_the_others_went),
 	    TEST(a_reassignment_is_taken_back_or_replaced),
+	    TEST(a_cancellation_waits_for_nobody_who_is_not_there),
 	    TEST(a_reassignment_that_cannot_be_has_its_reason),
 	    TEST(the_next_controller_goes_on_with_a_reassignment),
 	    TEST(a_topic_on_the_move_is_deleted_when_it_has_arrived),

@@ -1,0 +1,231 @@
+/*
+ * A broker as a process: replica_manager's table of replicas and the requests of controllers in
+ * small, around the real fencing.
+ */
+#include "tests/sim/replication_world.h"
+
+#include "replica/fencing.h"
+#include "wire/api_table.h"
+#include "wire/generated/leader_and_isr.h"
+#include "wire/kerr.h"
+
+/* ---- what a controller says ---- */
+
+static struct fencing_replica
+what_it_knows(const struct replica *r, int partition)
+{
+	return (struct fencing_replica){
+	    topic_id(topic_of(partition), r->known ? r->incarnation : 0), r->leader_epoch, false};
+}
+
+/* Whether who said this may still say more to this broker. */
+static bool
+goes_on(const struct command *c, int id)
+{
+	const struct office *o = &w.brokers[c->controller_id].office;
+	int64_t epoch = w.brokers[id].epoch;
+
+	return o->stage == OFFICE_SERVES && o->epoch == c->controller_epoch &&
+	       o->links[id].broker_epoch == epoch && w.zk.broker_epochs[id] == epoch;
+}
+
+static int
+take_state(int id, int partition, struct told *told)
+{
+	struct replica *r = &w.brokers[id].replicas[partition];
+	struct fencing_replica ours = what_it_knows(r, partition);
+	struct uuid topic = topic_id(topic_of(partition), told->incarnation);
+	struct leader_and_isr_partition_state state = {.leader_epoch = told->leader_epoch,
+						       .replicas = told->replicas.ids,
+						       .replicas_count = told->replicas.count};
+	int error = fencing_check_state(&ours, id, &topic, &state);
+
+	if (error != 0)
+		return error;
+	if (r->exists && r->incarnation != told->incarnation)
+		return K_INCONSISTENT_TOPIC_ID; /* so says the log */
+	replica_decide(id, partition, told);
+	return 0;
+}
+
+static int
+stop(int id, int partition, const struct told *told, bool deletes)
+{
+	struct replica *r = &w.brokers[id].replicas[partition];
+	struct fencing_replica ours = what_it_knows(r, partition);
+	int error = r->known ? fencing_check_stop(&ours, told->leader_epoch) : 0;
+
+	if (error != 0)
+		return error;
+	replica_follow(r, false);
+	r->leader = -1;
+	if (deletes) {
+		world_trace("broker %d deletes p%d", id, partition);
+		replica_forget_clients(id, partition);
+		replica_delete(r);
+	}
+	return 0;
+}
+
+void
+broker_take_command(int id, struct command *c)
+{
+	struct broker *b = &w.brokers[id];
+
+	c->error = fencing_check_controller(b->epoch, &b->controller_epoch, c->broker_epoch,
+					    c->controller_epoch);
+	if (c->error != 0) {
+		w.sums.refusals++;
+		return;
+	}
+	if (c->api_key == API_UPDATE_METADATA) {
+		memcpy(b->alive, c->alive, sizeof(b->alive));
+		b->controller = c->controller_id;
+		return;
+	}
+	for (int p = 0; p < PARTITIONS; p++) {
+		struct told *told = &c->partitions[p];
+
+		if (told->told && c->api_key == API_STOP_REPLICA)
+			told->error = stop(id, p, told, c->deletes);
+		else if (told->told)
+			told->error = take_state(id, p, told);
+		if (world_is_outside(id, p) && !goes_on(c, id))
+			world_note_stray(id, p);
+	}
+}
+
+/* ---- a process ---- */
+
+static void
+join_ensemble(int id)
+{
+	struct broker *b = &w.brokers[id];
+
+	b->session = ++w.next_session;
+	b->epoch = ++w.zk.zxid;
+	w.zk.sessions[id] = b->session;
+	w.zk.broker_epochs[id] = b->epoch;
+	b->controller_changed = true;
+	for (int i = 0; i < w.broker_count; i++)
+		w.brokers[i].brokers_changed = true;
+}
+
+void
+broker_session_lost(int id)
+{
+	world_trace("broker %d opens another session", id);
+	office_end(id);
+	join_ensemble(id);
+}
+
+void
+broker_expire(int id)
+{
+	if (w.zk.sessions[id] == 0)
+		return;
+	world_trace("the session of broker %d expires", id);
+	w.zk.sessions[id] = w.zk.broker_epochs[id] = 0;
+	world_note_strays(id);
+	for (int i = 0; i < w.broker_count; i++)
+		w.brokers[i].brokers_changed = true;
+	if (w.zk.controller == id)
+		ensemble_vacate();
+}
+
+void
+broker_start(int id)
+{
+	struct broker *b = &w.brokers[id];
+
+	broker_expire(id);
+	b->runs = true;
+	b->stands_still = b->cut_from_ensemble = b->stops = false;
+	b->life++;
+	b->controller_epoch = 0;
+	b->controller = -1;
+	memset(b->alive, 0, sizeof(b->alive));
+	b->alter_id = b->shutdown_id = 0;
+	b->pending_count = 0;
+	for (int p = 0; p < PARTITIONS; p++) {
+		struct replica *r = &b->replicas[p];
+
+		r->high_watermark = r->checkpointed;
+		r->leader = r->leader_epoch = r->partition_epoch = -1;
+		r->epoch_start = -1;
+		r->given_up = -1;
+		r->members.count = 0;
+		r->known = false;
+		replica_follow(r, false);
+	}
+	world_note_strays(id);
+	world_trace("broker %d starts", id);
+	join_ensemble(id);
+}
+
+void
+broker_end(int id, bool session_ends)
+{
+	struct broker *b = &w.brokers[id];
+
+	world_trace("broker %d ends", id);
+	b->runs = false;
+	for (int p = 0; p < PARTITIONS; p++)
+		isr_fini(&b->replicas[p].isr);
+	office_end(id);
+	world_note_strays(id);
+	call_forget_process(id);
+	if (session_ends)
+		broker_expire(id);
+}
+
+void
+broker_forget(int id)
+{
+	struct broker *b = &w.brokers[id];
+
+	for (int p = 0; p < PARTITIONS; p++) {
+		isr_fini(&b->replicas[p].isr);
+		leader_epochs_fini(&b->replicas[p].epochs);
+	}
+	office_close(id);
+}
+
+static void
+shut_down(int id)
+{
+	struct broker *b = &w.brokers[id];
+	struct call *call;
+
+	if (percent(3)) { /* its patience is at an end */
+		broker_end(id, true);
+		return;
+	}
+	if (b->shutdown_id != 0 || b->controller < 0)
+		return;
+	call = call_begin(CALL_SHUTDOWN, id, b->controller);
+	if (call == NULL)
+		return;
+	call->shutdown.broker_epoch = b->epoch;
+	b->shutdown_id = call->id;
+}
+
+void
+broker_turn(int id)
+{
+	struct broker *b = &w.brokers[id];
+	uint32_t life = b->life;
+
+	for (uint32_t n = 1 + below(4); n > 0 && b->runs && !b->stands_still; n--)
+		call_deliver(id);
+	if (!b->runs || b->stands_still || b->life != life)
+		return;
+	for (int p = 0; p < PARTITIONS; p++)
+		replica_turn(id, p);
+	if (percent(60))
+		broker_send_proposals(id);
+	broker_acknowledge(id);
+	office_turn(id);
+	if (b->runs && b->stops)
+		shut_down(id);
+}

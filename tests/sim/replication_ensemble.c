@@ -11,6 +11,9 @@
 
 #include <errno.h>
 
+#define WAIT_TURNS 200
+#define WAITING_MAX 2 /* controllers at one time: one is the former one */
+
 /* ---- sessions and the election ---- */
 
 static void
@@ -225,6 +228,42 @@ mishap(int id)
 	}
 }
 
+/*
+ * The connection is lost: the world goes on until there is another. What the thread was about is
+ * not over; its broker may be.
+ */
+static int
+wait_for_connection(int id)
+{
+	struct broker *b = &w.brokers[id];
+	uint32_t life = b->life;
+
+	world_trace("broker %d waits for the ensemble", id);
+	w.sums.waits++;
+	w.waiting++;
+	b->office.waits = b->cut_from_ensemble = true;
+	for (int turns = 0; turns < WAIT_TURNS && b->cut_from_ensemble && b->life == life; turns++)
+		world_go_on();
+	w.waiting--;
+	if (!b->runs || b->life != life)
+		return -ECANCELED;
+	world_trace("broker %d has waited", id);
+	b->office.waits = b->cut_from_ensemble = false;
+	return ensemble_has_session(id) ? 0 : -ESHUTDOWN;
+}
+
+/* A lost connection takes the request with it, or the answer. */
+static int
+lose_connection(struct write *write, write_fn *fn)
+{
+	if (w.calm || w.without_power >= 0 || w.waiting == WAITING_MAX ||
+	    below(1000) >= w.wait_per_mille)
+		return 0;
+	if (percent(50))
+		(void)fn(write);
+	return wait_for_connection(write->id);
+}
+
 int
 ensemble_write(struct write *write, write_fn *fn)
 {
@@ -232,6 +271,8 @@ ensemble_write(struct write *write, write_fn *fn)
 
 	if (st == 0 && !ensemble_has_session(write->id))
 		st = -ESHUTDOWN;
+	if (st == 0)
+		st = lose_connection(write, fn);
 	if (st != 0 && st != -EIO)
 		return st;
 	write->result = fn(write);

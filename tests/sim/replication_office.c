@@ -169,6 +169,7 @@ office_end(int id)
 	if (o->stage == OFFICE_SERVES)
 		world_note_strays(-1);
 	o->stage = OFFICE_NONE;
+	o->waits = false;
 	for (int i = 0; i < BROKERS; i++)
 		close_link(&o->links[i]);
 	controller_state_reset(o->cs, 0);
@@ -528,7 +529,7 @@ office_turn(int id)
 	struct broker *b = &w.brokers[id];
 
 	send_commands(id);
-	if (b->cut_from_ensemble)
+	if (b->cut_from_ensemble || b->office.waits)
 		return;
 	if (!ensemble_has_session(id)) {
 		if (percent(30))

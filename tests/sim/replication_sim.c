@@ -1,9 +1,10 @@
 /*
  * Three to five brokers in a random world: processes that are killed at any moment, between an
  * append and its answer and between two writes of the controller; sessions that end later, or under
- * a process that does not know it; a controller's node that is deleted; calls that are delayed,
- * overtaken, repeated, dropped and answered to nobody; brokers that stand still; links that are
- * cut; controlled shutdowns; clients that write with acks=all to whoever believes to lead;
+ * a process that does not know it; an ensemble that is away in the middle of a controller's work,
+ *with or without having done what was asked; a controller's node that is deleted; calls that are
+ *delayed, overtaken, repeated, dropped and answered to nobody; brokers that stand still; links that
+ *are cut; controlled shutdowns; clients that write with acks=all to whoever believes to lead;
  *operators who move partitions, change their minds, delete topics and make them anew.
  *
  *	replication_sim [--seed N [--trace]] [--seeds COUNT]
@@ -65,7 +66,8 @@ controller_is_up_to_date(void)
 static bool
 may_lose_power(int id)
 {
-	if (!w.brokers[id].runs || w.without_power >= 0 || !controller_is_up_to_date())
+	if (!w.brokers[id].runs || w.without_power >= 0 || w.waiting > 0 ||
+	    !controller_is_up_to_date())
 		return false;
 	for (int i = 0; i < w.broker_count; i++)
 		if (i != id && (!w.brokers[i].runs || w.zk.sessions[i] != w.brokers[i].session ||
@@ -293,6 +295,14 @@ take_turn(void)
 	w.sums.turns++;
 }
 
+void
+world_go_on(void)
+{
+	take_turn();
+	chaos();
+	world_check();
+}
+
 static void
 trace_state(void)
 {
@@ -354,6 +364,7 @@ begin_world(uint64_t seed, bool trace)
 	w.elect_percent = percent(50) ? 1 : 5;
 	w.unclean_percent = percent(70) ? 0 : percent(50) ? 50 : 100;
 	w.move_per_mille = percent(30) ? 0 : percent(50) ? 10 : 40;
+	w.wait_per_mille = below(3) * 30;
 	w.delete_per_mille = percent(50) ? 0 : percent(50) ? 2 : 8;
 	for (int id = 0; id < w.broker_count; id++)
 		HOLDS(controller_state_new(id, "PLAINTEXT", &w.brokers[id].office.cs) == 0);
@@ -368,11 +379,8 @@ run_world(uint64_t seed, bool trace)
 {
 	begin_world(seed, trace);
 	for (int round = 0; round < ROUNDS; round++) {
-		for (int i = 0; i < CHAOS_TURNS; i++) {
-			take_turn();
-			chaos();
-			world_check();
-		}
+		for (int i = 0; i < CHAOS_TURNS; i++)
+			world_go_on();
 		calm_down();
 	}
 	for (int id = 0; id < w.broker_count; id++)

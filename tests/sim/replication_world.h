@@ -247,6 +247,7 @@ struct world {
 	int call_count;
 	uint32_t next_call, next_value;
 	int64_t next_session;
+	int waiting; /* brokers that have lost the ensemble in the middle of their work */
 	/* The broker whose machine lost its tail, until a controller sees it again; -1: none. */
 	int without_power;
 	struct truth truths[PARTITIONS];
@@ -255,6 +256,7 @@ struct world {
 	uint32_t command_percent, elect_percent; /* controllers that speak; operators */
 	uint32_t unclean_percent;                /* of topics */
 	uint32_t move_per_mille, delete_per_mille;
+	uint32_t wait_per_mille; /* of writes to the ensemble that lose the connection */
 	bool trace;
 	struct sums sums;
 };
@@ -385,6 +387,11 @@ bool office_carry_out(int id, struct effects *fx);
 /* Where a new topic goes. */
 struct members operator_places(void);
 void operator_turn(int id);
+
+/* ---- faults ---- */
+
+/* One step of the world, and what befalls it. */
+void world_go_on(void);
 
 /* ---- what must always be true ---- */
 

@@ -1,39 +1,38 @@
 /*
  * Three to five brokers in a random world: processes that are killed at any moment, between an
- * append and its answer and between two writes of the controller; sessions that end later, or under
- * a process that does not know it; an ensemble that is away in the middle of a controller's work,
- *with or without having done what was asked; a controller's node that is deleted; calls that are
- *delayed, overtaken, repeated, dropped and answered to nobody; brokers that stand still; links that
- *are cut; controlled shutdowns; clients that write with acks=all to whoever believes to lead;
- *operators who move partitions, change their minds, delete topics and make them anew.
+ * append and its answer and between two writes of the controller; sessions that end later, or
+ * under a process that does not know it; an ensemble that is away in the middle of a controller's
+ * work, with or without having done what was asked; a controller's node that is deleted; calls
+ * that are delayed, overtaken, repeated, dropped and answered to nobody; brokers that stand still;
+ * links that are cut; controlled shutdowns; clients that write with acks=all to whoever believes
+ * to lead; operators who move partitions, change their minds, delete topics and make them anew.
  *
  *	replication_sim [--seed N [--trace]] [--seeds COUNT]
  *
  * At every step
  *  1. what is below the high watermark of any replica is the same in all logs, for ever;
- *  2. every member of the ISR in the ensemble holds all of it; an acknowledged record is part of
- *it;
+ *  2. every member of the ISR in the ensemble holds all of it; an acknowledged record is in it;
  *  3. a leader epoch has one leader, who leads only what the ensemble says;
  *  4. the epochs of controllers and leaders only rise;
- *  5. only where a topic allows unclean elections does one who is not in the ISR come to lead: from
- *     then on 1 and 2 hold of what he has;
+ *  5. only where a topic allows unclean elections does one who is not in the ISR come to lead:
+ *     from then on 1 and 2 hold of what he has;
  *  6. a reassignment ends with just the replicas that were asked for, all of them in the ISR; a
- *topic goes when its replicas have gone; one that is made anew shows no record of the former; and
- *when the faults end, all replicas are in the ISR again with equal logs, all of it committed, what
- *was on the move has arrived, what was to be deleted is gone, and no broker holds a replica that it
- *could have been told to delete. It could not when its session, or the controller, ended before
- *StopReplica was answered: nobody remembers that, as in Kafka. An operator removes such a stray;
- *until then it must do no harm.
+ *     topic goes when its replicas have; one that is made anew shows no record of the former;
+ * and when the faults end, all replicas are in the ISR again with equal logs, all of it committed,
+ * what was on the move has arrived, what was to be deleted is gone, and no broker holds a replica
+ * that it could have been told to delete. It could not when its session, or the controller, ended
+ * before StopReplica was answered: nobody remembers that, as in Kafka. An operator removes such a
+ * stray; until then it must do no harm.
  *
  * What runs is controller_state, fencing, isr, truncation and leader_epochs; the rest is a model.
  *
  * A machine that loses power loses what it had not flushed; that a replica was made or deleted it
  * remembers. Kafka's protocol in ZooKeeper mode bears that only of one machine at a time, and only
- * while another member of each of its ISRs lives on. A controller that is elected while the machine
- * is down and sees it first when it is up again cannot tell that it was gone: it would lead in the
- * same epoch and write other records. So there is one such machine at a time, and nothing else dies
- * until a controller that knew it before has seen it again. Of what it said in its former life much
- * may still be on its way.
+ * while another member of each of its ISRs lives on. A controller that is elected while the
+ * machine is down and sees it first when it is up again cannot tell that it was gone: it would
+ * lead in the same epoch and write other records. So there is one such machine at a time, and
+ * nothing else dies until a controller that knew it before has seen it again. Of what it said in
+ * its former life much may still be on its way.
  *
  * One seed is one world. A failure prints it, and --seed replays it.
  */

@@ -43,21 +43,45 @@ on_all_loaded(void *arg)
 		  (long long)(env_monotonic_us(b->env) - b->start_us) / 1000);
 }
 
-/* Tells the controller, which will ask for the replicas and see which are gone. */
+/* Tells the controller, which will ask for the replicas and see which are gone, or there. */
+static int
+notify_dir_event(struct broker *b, struct zk *zk)
+{
+	char value[96];
+
+	snprintf(value, sizeof(value), "{\"version\":1,\"broker\":%d,\"event\":1}", b->id);
+	return zk_create(zk, "/log_dir_event_notification/log_dir_event_",
+			 (struct slice){(const uint8_t *)value, strlen(value)},
+			 ZK_PERSISTENT_SEQUENTIAL, NULL);
+}
+
 static void
 notify_dir_failure(void *arg, struct zk *zk)
 {
-	struct broker *b = arg;
-	char value[96];
-	int st;
+	int st = notify_dir_event(arg, zk);
 
-	snprintf(value, sizeof(value), "{\"version\":1,\"broker\":%d,\"event\":1}", b->id);
-	st = zk_create(zk, "/log_dir_event_notification/log_dir_event_",
-		       (struct slice){(const uint8_t *)value, strlen(value)},
-		       ZK_PERSISTENT_SEQUENTIAL, NULL);
 	if (st != 0 && st != -ESHUTDOWN)
 		diag_error(DIAG_BROKER, "cannot tell the controller of a failed log directory",
 			   "error=%s", strerror(-st));
+}
+
+/* Until it could be told: the next tick tries again. */
+static void
+notify_room(void *arg, struct zk *zk)
+{
+	struct broker *b = arg;
+
+	if (notify_dir_event(b, zk) != 0)
+		atomic_store(&b->room_untold, true);
+}
+
+static void
+on_room_came(void *arg, const char *dir)
+{
+	struct broker *b = arg;
+
+	(void)dir;
+	atomic_store(&b->room_untold, true);
 }
 
 static void
@@ -128,6 +152,7 @@ fill_log_options(struct broker *b, struct log_manager_options *options)
 	    .log_loaded = on_log_loaded,
 	    .all_loaded = on_all_loaded,
 	    .dir_failed = on_dir_failed,
+	    .room_came = on_room_came,
 	};
 }
 
@@ -497,6 +522,8 @@ void
 broker_tick(struct broker *b)
 {
 	log_manager_tick(b->logs, env_monotonic_ms(b->env));
+	if (b->controller_runs && atomic_exchange(&b->room_untold, false))
+		controller_submit(b->controller, notify_room, b);
 	give_sign_of_life(b);
 }
 

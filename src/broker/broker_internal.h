@@ -45,6 +45,7 @@ struct broker {
 	int state_dir_fd; /* the first log directory: our own small files */
 	bool logs_loaded;
 	_Atomic bool all_loaded;
+	_Atomic bool room_untold; /* there is room on a disk, and the controller was not told */
 
 	struct zk_tree *tree; /* --standalone */
 	struct zk *zk;        /* until the controller takes it over */

@@ -201,6 +201,7 @@ close_dirs(struct log_manager *lm)
 		offset_table_fini(&md->log_starts);
 		offset_table_fini(&md->high_watermarks);
 		offset_table_fini(&md->cleaner_offsets);
+		log_manager_drop_waiting(md);
 	}
 }
 
@@ -410,7 +411,18 @@ managed(struct log_manager *lm, const struct log_dir *dir)
 	return NULL;
 }
 
-/* The online directory with the fewest logs; *ret_any_offline: not all are online. */
+static bool
+goes_before(const struct managed_dir *a, const struct managed_dir *b)
+{
+	bool a_full = atomic_load(&a->lacks_room), b_full = atomic_load(&b->lacks_room);
+
+	return a_full != b_full ? b_full : a->log_count < b->log_count;
+}
+
+/*
+ * The online directory with the fewest logs, of those that have room if any has; *ret_any_offline:
+ * not all are online.
+ */
 static struct managed_dir *
 choose_dir(struct log_manager *lm, bool *ret_any_offline)
 {
@@ -422,7 +434,7 @@ choose_dir(struct log_manager *lm, bool *ret_any_offline)
 
 		if (log_dir_is_offline(&md->dir))
 			*ret_any_offline = true;
-		else if (best == NULL || md->log_count < best->log_count)
+		else if (best == NULL || goes_before(md, best))
 			best = md;
 	}
 	return best;
@@ -438,10 +450,12 @@ create(struct log_manager *lm, const char *topic, int32_t partition, bool is_new
 	bool any_offline;
 	int st;
 
-	md = choose_dir(lm, &any_offline);
-	if (md == NULL || (any_offline && !is_new))
-		return K_KAFKA_STORAGE_ERROR;
-	st = log_create(&md->dir, topic, partition, config, &log);
+	do {
+		md = choose_dir(lm, &any_offline);
+		if (md == NULL || (any_offline && !is_new))
+			return K_KAFKA_STORAGE_ERROR;
+		st = log_create(&md->dir, topic, partition, config, &log);
+	} while (log_manager_is_full(st) && !atomic_exchange(&md->lacks_room, true));
 	if (st != 0)
 		return log_dir_judge(&md->dir, st, "creating a log", topic);
 	if (map_put_text(&lm->logs, log_name(log), log, NULL) != 0) {
@@ -527,6 +541,8 @@ log_manager_get_or_create(struct log_manager *lm, const char *topic, int32_t par
 		log_dir_report(&lm->dirs[i].dir);
 	if (st == 0 && topic_id != NULL && !uuid_is_zero(topic_id)) {
 		st = log_assign_topic_id(log, topic_id);
+		if (log_manager_is_full(st))
+			atomic_store(&managed(lm, log->dir)->lacks_room, true);
 		if (st != 0)
 			log_put(log);
 	}
@@ -619,7 +635,7 @@ close_job(void *arg)
 
 	if (log_close(c->log, c->clean) != 0) {
 		lock_acquire(&lm->lock);
-		managed(lm, c->log->dir)->failed_logs = true;
+		managed(lm, c->log->dir)->failed_logs++;
 		lock_release(&lm->lock);
 	}
 	log_put(c->log);
@@ -647,7 +663,7 @@ close_logs(struct log_manager *lm, bool clean)
 
 		if (c == NULL) {
 			atomic_store(&logs[i]->gone, true);
-			managed(lm, logs[i]->dir)->failed_logs = true;
+			managed(lm, logs[i]->dir)->failed_logs++;
 			continue;
 		}
 		*c = (struct closing){lm, log_get(logs[i]), clean};
@@ -697,7 +713,7 @@ log_manager_close(struct log_manager *lm, bool clean)
 	for (size_t i = 0; i < lm->dir_count && clean; i++) {
 		struct managed_dir *md = &lm->dirs[i];
 
-		if (log_dir_is_offline(&md->dir) || md->failed_logs)
+		if (log_dir_is_offline(&md->dir) || md->failed_logs > 0)
 			continue;
 		if (log_dir_judge(&md->dir, write_mark(lm->opt.env, md), "marking a clean shutdown",
 				  "") != 0)

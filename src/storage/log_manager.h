@@ -8,7 +8,8 @@
  * log_manager_close() flushes, closes, writes the checkpoints and last the clean-shutdown marks.
  *
  * A directory on which an I/O error happens goes offline: its logs answer K_KAFKA_STORAGE_ERROR,
- * dir_failed() is called once. It is not tried again until the next start.
+ * dir_failed() is called once. It is not tried again until the next start. One whose disk is full
+ * stays online: logs that could not be loaded or made for it come when there is room.
  *
  * Threads   any, unless a function says otherwise. Callbacks come without a lock held, on the
  *           thread that found the event (workers, mostly): post to a mailbox.
@@ -33,6 +34,12 @@ struct log_manager_callbacks {
 	void (*log_loaded)(void *arg, struct log *log);
 	/* All directories are loaded, or have failed. Called once, after the last log_loaded(). */
 	void (*all_loaded)(void *arg);
+	/*
+	 * The disk was full when a log was to be made or loaded, and is not any more: what waited
+	 * is loaded, and what log_manager_get_or_create() refused may be tried again. Perhaps
+	 * several times in a row.
+	 */
+	void (*room_came)(void *arg, const char *dir);
 	/* The directory went offline; error is the errno. Also for one that cannot be opened. */
 	void (*dir_failed)(void *arg, const char *dir, int error);
 };
@@ -118,8 +125,8 @@ struct log *log_manager_find_future(struct log_manager *lm, const char *topic, i
 /*
  * The log, made in the online directory with the fewest logs when there is none. K_KAFKA_STORAGE_
  * ERROR when no directory is online, or while directories are offline and is_new is false (the log
- * may lie in one of them, as in Kafka). -EBUSY while it is still being loaded. Blocks.
- * topic_id  may be NULL; otherwise as log_assign_topic_id().
+ * may lie in one of them, as in Kafka). -EBUSY while it is still being loaded; -ENOSPC, -EDQUOT:
+ * see room_came(). Blocks. topic_id  may be NULL; otherwise as log_assign_topic_id().
  */
 MUST_CHECK int log_manager_get_or_create(struct log_manager *lm, const char *topic,
 					 int32_t partition, const struct uuid *topic_id,

@@ -5,10 +5,13 @@
  *	log_manager_load.c	whose the directories are, loading
  *	log_manager_tasks.c	what is due from time to time, checkpoints
  *	log_manager_metrics.c	the metrics of each log
+ *	log_manager_room.c	directories whose disk is full
  *	log_manager_cleaner.c	which log is compacted next
  */
 #ifndef KLAMM_STORAGE_LOG_MANAGER_INTERNAL_H
 #define KLAMM_STORAGE_LOG_MANAGER_INTERNAL_H
+
+#include <errno.h>
 
 #include "base/lock.h"
 #include "storage/checkpoint.h"
@@ -21,17 +24,22 @@
 
 struct managed_dir {
 	struct log_dir dir;
-	int lock_fd;      /* of .lock; -1 when not held */
-	bool clean;       /* the mark was there */
-	bool same_boot;   /* unclean, under this kernel */
-	bool failed_logs; /* some could not be loaded: no clean mark at the end */
-	bool complained;  /* of checkpoints that could not be written; whoever writes them */
+	int lock_fd;     /* of .lock; -1 when not held */
+	bool clean;      /* the mark was there */
+	bool same_boot;  /* unclean, under this kernel */
+	bool complained; /* of checkpoints that could not be written; whoever writes them */
 	/* Under the manager's lock. */
 	/* How often lines were taken out of the checkpoints, and which of it is written. */
 	uint64_t removals;
 	uint64_t removals_written;
 	size_t log_count; /* for the choice of a directory */
 	size_t to_load;
+	size_t failed_logs;       /* could not be loaded or closed: no clean mark at the end */
+	struct load_job *waiting; /* could not be loaded for want of room */
+	/* A log could not be made or loaded for want of room, and there was none since. */
+	_Atomic bool lacks_room;
+	/* TASK_ROOM's own. */
+	int64_t room_due_ms, room_came_ms, room_pause_ms;
 	/*
 	 * What the checkpoints say, or will say when they are written next. Logs that could not be
 	 * loaded keep their lines.
@@ -50,6 +58,7 @@ enum log_task {
 	TASK_TRASH,
 	TASK_FLUSH,
 	TASK_CLEAN,
+	TASK_ROOM,
 	TASK_COUNT,
 };
 
@@ -105,6 +114,17 @@ void log_manager_configure(struct log_manager *lm, const char *topic,
 int log_manager_write_checkpoints(struct log_manager *lm, unsigned which);
 /* The same by a worker, as soon as there is one. */
 void log_manager_checkpoint_soon(struct log_manager *lm, unsigned which);
+/* Loads what md->waiting has, as room has come; then tells that there is room. */
+void log_manager_load_waiting(struct log_manager *lm, struct managed_dir *md);
+void log_manager_drop_waiting(struct managed_dir *md);
+/* Does this status say that the disk, or somebody's share of it, is full? */
+static inline bool
+log_manager_is_full(int st)
+{
+	return st == -ENOSPC || st == -EDQUOT;
+}
+/* Looks whether there is room again where there was none. */
+void log_manager_look_for_room(struct log_manager *lm);
 /* Compacts what is dirty, the dirtiest log first, until nothing is. */
 void log_manager_clean(struct log_manager *lm);
 void log_manager_add_collectors(struct log_manager *lm);

@@ -318,6 +318,7 @@ struct load_job {
 	char *topic;
 	int32_t partition;
 	bool future;
+	bool again; /* it was told and counted before, when there was no room */
 };
 
 static void
@@ -547,7 +548,12 @@ prepare_dir(struct log_manager *lm, struct managed_dir *md, struct load_job **jo
 static void
 dir_loaded(struct log_manager *lm, struct managed_dir *md)
 {
-	if (!log_dir_is_offline(&md->dir) && !md->failed_logs &&
+	size_t failed;
+
+	lock_acquire(&lm->lock);
+	failed = md->failed_logs;
+	lock_release(&lm->lock);
+	if (!log_dir_is_offline(&md->dir) && failed == 0 &&
 	    log_dir_judge(&md->dir, write_boot_stamp(lm, md), "writing the boot id", "") != 0)
 		log_dir_report(&md->dir);
 }
@@ -598,15 +604,19 @@ enter_result(const struct load_job *job, struct log *log, bool *ret_dir_done, si
 
 	snprintf(name, sizeof(name), "%s-%" PRId32, job->topic, job->partition);
 	lock_acquire(&lm->lock);
-	if (log == NULL) {
-		job->md->failed_logs = true;
-	} else if (map_put_text(job->future ? &lm->futures : &lm->logs, name, log, NULL) != 0) {
-		job->md->failed_logs = true;
+	if (log != NULL &&
+	    map_put_text(job->future ? &lm->futures : &lm->logs, name, log, NULL) != 0) {
 		log_put(log);
-	} else if (!job->future) {
+		log = NULL;
+	} else if (log != NULL && !job->future) {
 		map_remove_text(&lm->unready, name);
 	}
-	lm->loaded++;
+	if (log == NULL && !job->again)
+		job->md->failed_logs++;
+	else if (log != NULL && job->again)
+		job->md->failed_logs--;
+	if (!job->again)
+		lm->loaded++;
 	metric_set(metrics_get(METRIC_LOG_COUNT, ""), (int64_t)lm->logs.count);
 	metric_set(metrics_get(METRIC_LOG_LOADED, ""), (int64_t)lm->loaded);
 	*ret_dir_done = --job->md->to_load == 0;
@@ -623,26 +633,51 @@ report_progress(size_t done, size_t total)
 }
 
 static void
+tell_failure(const struct load_job *job, int st)
+{
+	if (!log_dir_is_offline(&job->md->dir) && !job->again)
+		diag_error(DIAG_STORAGE,
+			   log_manager_is_full(st) ? "log cannot be loaded until there is room"
+						   : "log cannot be loaded",
+			   "partition=%s dir=%s error=%s", job->dir_name, job->md->dir.path,
+			   st < 0 ? strerror(-st) : kerr_name(st));
+	log_dir_report(&job->md->dir);
+}
+
+static void
+tell_of_room(struct log_manager *lm, const struct managed_dir *md)
+{
+	if (lm->opt.callbacks.room_came != NULL)
+		lm->opt.callbacks.room_came(lm->opt.callback_arg, md->dir.path);
+}
+
+/* From now on the job is the list's. */
+static void
+wait_for_room(struct load_job *job)
+{
+	struct managed_dir *md = job->md;
+
+	job->again = true;
+	lock_acquire(&job->lm->lock);
+	job->next = md->waiting;
+	md->waiting = job;
+	lock_release(&job->lm->lock);
+	atomic_store(&md->lacks_room, true);
+}
+
+static void
 run_load_job(void *arg)
 {
 	struct load_job *job = arg;
 	struct log_manager *lm = job->lm;
 	struct log *log = NULL;
 	size_t done;
-	bool dir_done;
+	bool dir_done, again = job->again;
 	int st = load_log(job, &log);
 
 	if (st != 0) {
 		st = log_dir_judge(&job->md->dir, st, "loading a log", job->dir_name);
-		if (!log_dir_is_offline(&job->md->dir))
-			diag_error(
-			    DIAG_STORAGE,
-			    st == -ENOSPC || st == -EDQUOT
-				? "log cannot be loaded: make room and start the broker again"
-				: "log cannot be loaded",
-			    "partition=%s dir=%s error=%s", job->dir_name, job->md->dir.path,
-			    st < 0 ? strerror(-st) : kerr_name(st));
-		log_dir_report(&job->md->dir);
+		tell_failure(job, st);
 	} else {
 		log_get(log); /* for the callback */
 	}
@@ -650,13 +685,47 @@ run_load_job(void *arg)
 	if (log != NULL && !job->future && lm->opt.callbacks.log_loaded != NULL)
 		lm->opt.callbacks.log_loaded(lm->opt.callback_arg, log);
 	log_put(log);
-	report_progress(done, lm->to_load); /* settled before the first job */
+	if (!again)
+		report_progress(done, lm->to_load); /* settled before the first job */
 	if (dir_done)
 		dir_loaded(lm, job->md);
-	if (done == lm->to_load)
+	if (again && st == 0)
+		tell_of_room(lm, job->md);
+	if (!again && done == lm->to_load)
 		end_loading(lm);
-	free_job(job);
+	if (log_manager_is_full(st))
+		wait_for_room(job);
+	else
+		free_job(job);
 	log_jobs_end(&lm->jobs);
+}
+
+void
+log_manager_load_waiting(struct log_manager *lm, struct managed_dir *md)
+{
+	struct load_job *jobs;
+
+	lock_acquire(&lm->lock);
+	jobs = md->waiting;
+	md->waiting = NULL;
+	for (struct load_job *job = jobs; job != NULL; job = job->next)
+		md->to_load++;
+	lock_release(&lm->lock);
+	if (jobs == NULL)
+		tell_of_room(lm, md);
+	while (jobs != NULL) {
+		struct load_job *job = jobs;
+
+		jobs = job->next;
+		log_jobs_submit(&lm->ctx, run_load_job, job);
+	}
+}
+
+void
+log_manager_drop_waiting(struct managed_dir *md)
+{
+	free_jobs(md->waiting);
+	md->waiting = NULL;
 }
 
 /* Counts the jobs in, and finds a partition that lies in two places. */

@@ -281,6 +281,9 @@ run_task(void *arg)
 	case TASK_CLEAN:
 		log_manager_clean(lm);
 		break;
+	case TASK_ROOM:
+		log_manager_look_for_room(lm);
+		break;
 	case TASK_COUNT:
 		break;
 	}
@@ -336,6 +339,15 @@ first_tick(struct log_manager *lm, int64_t now_ms)
 	lm->high_watermarks_due_ms = now_ms + lm->opt.high_watermark_checkpoint_ms;
 }
 
+static bool
+any_lacks_room(struct log_manager *lm)
+{
+	for (size_t i = 0; i < lm->dir_count; i++)
+		if (atomic_load(&lm->dirs[i].lacks_room))
+			return true;
+	return false;
+}
+
 void
 log_manager_tick(struct log_manager *lm, int64_t now_ms)
 {
@@ -363,4 +375,6 @@ log_manager_tick(struct log_manager *lm, int64_t now_ms)
 	start_task(lm, TASK_FLUSH);
 	if (trash_count(lm->ctx.trash) > 0)
 		start_task(lm, TASK_TRASH);
+	if (any_lacks_room(lm))
+		start_task(lm, TASK_ROOM);
 }

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from cluster_load import (Load, check_all, described_by, end, isr_is, make_topic_on,
+from cluster_load import (Load, check_all, create_on, described_by, end, isr_is, make_topic_on,
                           wait_whole)
 from conftest import Cluster, wait_until
 
@@ -88,16 +88,36 @@ def test_a_leader_whose_disk_is_full_refuses_until_there_is_room(three, disk):
         wait_until(lambda: broker.id not in described_by(three, broker, topic)[0].isrs, "it is out")
         broker.start()
         wait_whole(three, topic)
-    # Started with a full disk it does not serve what it cannot recover, and says what to do.
+    # Started with a full disk it does not serve what it cannot recover; that comes with the room.
     full = three.brokers[0]
     full.restart()
     load.wait_acked(500)
     wait_until(lambda: isr_is(three, topic, {2, 3}), "the others go on")
-    assert len(full.errors()) == 1
-    assert all("make room and start the broker again" in line for line in full.errors())
     ballast.unlink()
-    full.restart()
     wait_whole(three, topic)
     load.wait_acked(500)
     check_all(three, topic, load)
+    assert ["log cannot be loaded until there is room" in e for e in full.errors()] == [True]
+    assert [b.errors() for b in three.brokers[1:]] == [[], []]
+
+
+def test_new_replicas_that_found_no_room_come_when_there_is_some(three, disk):
+    """One that others have as well, and one that is nowhere else: both without a restart."""
+    ballast = fill(disk)
+    create_on(three, "shared", [[1, 2, 3]])
+    create_on(three, "alone", [[1]])
+    full = three.brokers[0]
+    wait_until(lambda: full.log().count("cannot carry out what the controller decided") >= 2,
+               "it has refused them")
+    wait_until(lambda: isr_is(three, "shared", {2, 3}), "the others have it")
+    load = Load(three, "shared", pause_s=0.001)
+    load.wait_acked(500)
+    assert full.process.running() and "there is room again" not in full.log()
+    ballast.unlink()
+    wait_whole(three, "shared")
+    load.wait_acked(500)
+    check_all(three, "shared", load)
+    alone = Load(three, "alone")
+    alone.wait_acked(100)
+    check_all(three, "alone", alone)
     assert [b.errors() for b in three.brokers[1:]] == [[], []]

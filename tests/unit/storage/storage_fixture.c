@@ -272,6 +272,15 @@ dir_failed(void *arg, const char *dir, int error)
 }
 
 static void
+room_came(void *arg, const char *dir)
+{
+	struct storage *s = arg;
+
+	(void)dir;
+	atomic_fetch_add(&s->rooms_came, 1);
+}
+
+static void
 log_loaded(void *arg, struct log *log)
 {
 	struct storage *s = arg;
@@ -348,6 +357,7 @@ storage_try_start(struct storage *s)
 	options.callbacks.configure = configure;
 	options.callbacks.dir_failed = dir_failed;
 	options.callbacks.log_loaded = log_loaded;
+	options.callbacks.room_came = room_came;
 	options.max_open_files = s->max_open_files;
 	options.cleaner_enable = s->cleaner_enable;
 	st = log_manager_open(&options, &s->lm, NULL);

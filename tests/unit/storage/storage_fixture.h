@@ -60,6 +60,7 @@ struct storage {
 	size_t max_open_files;   /* 0: the default */
 	_Atomic int dir_failures;
 	_Atomic int logs_loaded;
+	_Atomic int rooms_came;
 };
 
 /* cmocka's setup and teardown of one struct storage, with nothing opened. */

@@ -56,18 +56,35 @@ stop_all() {
 	done
 }
 
+# One quick start at a time works in a directory: the next would stop the servers of the first. The
+# lock is this script's alone; servers that it leaves running are stopped by the next run.
+lock_dir() {
+	exec 8>>"$dir/lock" || exit 1
+	flock -n 8 && echo $$ >"$dir/lock" && return
+	echo "quickstart: another one, process $(cat "$dir/lock"), is at work in $dir:" \
+		"wait for it, or name another directory with --dir" >&2
+	exit 1
+}
+
 if [ $stop = yes ]; then
+	[ ! -d "$dir" ] || lock_dir
 	stop_all
 	echo "stopped; $dir can be removed"
 	exit 0
 fi
 
-# wait_for SECONDS WHAT COMMAND...
+# wait_for SECONDS WHAT SERVER COMMAND...
+# SERVER is a directory with the server's pid and log: who has ended need not be waited for.
 wait_for() {
-	local left=$(($1 * 10)) what=$2
-	shift 2
+	local left=$(($1 * 10)) what=$2 server=$3 lines
+	shift 3
 	until "$@" >/dev/null 2>&1; do
 		left=$((left - 1))
+		if ! kill -0 "$(cat "$server/pid")" 2>/dev/null; then
+			lines=$(tail -n 5 "$server/log")
+			die "$what has ended; the last lines of $server/log:
+$lines"
+		fi
 		[ $left -gt 0 ] || die "$what: it did not come up; look below $dir"
 		sleep 0.1
 	done
@@ -96,6 +113,7 @@ fi
 say "Building in $dir/build"
 mkdir -p "$dir/build" || exit 1
 dir=$(cd "$dir" && pwd)
+lock_dir
 stop_all
 [ -x "$top/configure" ] || (cd "$top" && autoreconf -fi >"$dir/build/autoreconf.out" 2>&1) ||
 	die "autoreconf failed: $dir/build/autoreconf.out"
@@ -147,12 +165,12 @@ admin.enableServer=false
 EOF
 	setsid java -Xmx128m -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar \
 		org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/zookeeper/zoo.cfg" \
-		>"$dir/zookeeper/log" 2>&1 </dev/null &
+		>"$dir/zookeeper/log" 2>&1 </dev/null 8>&- &
 	echo $! >"$dir/zookeeper/pid"
 	serves() {
 		exec 9<>"/dev/tcp/127.0.0.1/$zk_port" && printf srvr >&9 && timeout 2 grep -q Mode: <&9
 	}
-	wait_for 30 ZooKeeper serves
+	wait_for 30 ZooKeeper "$dir/zookeeper" serves
 	count=3
 else
 	count=1
@@ -186,14 +204,15 @@ for id in $(seq $count); do
 			echo "zookeeper.session.timeout.ms=6000"
 		fi
 	} >"$dir/broker$id/server.properties"
-	setsid "$klammd" "$dir/broker$id/server.properties" >"$dir/broker$id/log" 2>&1 </dev/null &
+	setsid "$klammd" "$dir/broker$id/server.properties" >"$dir/broker$id/log" 2>&1 </dev/null \
+		8>&- &
 	echo $! >"$dir/broker$id/pid"
 	disown
 	ready() {
 		exec 9<>"/dev/tcp/127.0.0.1/$http" &&
 			printf 'GET /readyz HTTP/1.0\r\n\r\n' >&9 && timeout 2 grep -q "200 OK" <&9
 	}
-	wait_for 30 "broker $id" ready
+	wait_for 30 "broker $id" "$dir/broker$id" ready
 	echo "broker $id  localhost:$port  metrics http://127.0.0.1:$http/metrics"
 	bootstrap=${bootstrap:+$bootstrap,}localhost:$port
 done
@@ -239,14 +258,14 @@ if [ $standalone = no ]; then
 		die "records are missing: compare $dir/sent and $dir/received"
 	echo "$(wc -l <"$dir/received") records came back from the other brokers"
 	setsid "$klammd" "$dir/broker$leader/server.properties" >>"$dir/broker$leader/log" 2>&1 \
-		</dev/null &
+		</dev/null 8>&- &
 	echo $! >"$dir/broker$leader/pid"
 	disown
 	in_sync() {
 		[ -z "$("$klamm" topic describe greetings --under-replicated-partitions $client |
 			grep Partition:)" ]
 	}
-	wait_for 60 "broker $leader, in sync again" in_sync
+	wait_for 60 "broker $leader, in sync again" "$dir/broker$leader" in_sync
 	"$klamm" topic describe greetings $client
 fi
 

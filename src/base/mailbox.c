@@ -1,11 +1,14 @@
 /*
  * A mutex-guarded list and an eventfd. The eventfd is written only when the list was empty, so a
- * burst costs one wake-up.
+ * burst costs one wake-up; and not under the lock, which the receiver takes the moment it wakes.
+ * So a poster may be about to write when its message has been run: closing waits for it.
  */
 #include "base/mailbox.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -21,6 +24,7 @@ struct message {
 struct mailbox {
 	struct lock lock;
 	struct message *first, **last; /* under lock */
+	_Atomic int posting;           /* threads in mailbox_post() */
 	int fd;
 };
 
@@ -50,6 +54,8 @@ mailbox_close(struct mailbox *mb)
 {
 	if (mb == NULL)
 		return;
+	while (atomic_load(&mb->posting) > 0)
+		sched_yield();
 	while (mb->first != NULL) {
 		struct message *m = mb->first;
 
@@ -77,29 +83,27 @@ mailbox_post(struct mailbox *mb, mailbox_fn *fn, void *arg)
 	if (m == NULL)
 		abort();
 	*m = (struct message){NULL, fn, arg};
+	atomic_fetch_add(&mb->posting, 1);
 	lock_acquire(&mb->lock);
 	was_empty = mb->first == NULL;
 	*mb->last = m;
 	mb->last = &m->next;
-	/* Inside the lock: the receiver may free the mailbox once it has run what it sees. */
+	lock_release(&mb->lock);
 	if (was_empty && write(mb->fd, &one, sizeof(one)) != sizeof(one))
 		abort();
-	lock_release(&mb->lock);
+	atomic_fetch_sub(&mb->posting, 1);
 }
 
 size_t
 mailbox_run(struct mailbox *mb)
 {
 	struct message *first;
-	uint64_t drained;
 	size_t count = 0;
 
 	lock_acquire(&mb->lock);
 	first = mb->first;
 	mb->first = NULL;
 	mb->last = &mb->first;
-	if (first != NULL && read(mb->fd, &drained, sizeof(drained)) < 0 && errno != EAGAIN)
-		abort();
 	lock_release(&mb->lock);
 	while (first != NULL) {
 		struct message m = *first;
@@ -116,8 +120,11 @@ size_t
 mailbox_wait(struct mailbox *mb, int timeout_ms)
 {
 	struct pollfd pfd = {.fd = mb->fd, .events = POLLIN};
+	uint64_t drained;
 
 	if (poll(&pfd, 1, timeout_ms) < 0 && errno != EINTR)
+		abort();
+	if (read(mb->fd, &drained, sizeof(drained)) < 0 && errno != EAGAIN)
 		abort();
 	return mailbox_run(mb);
 }

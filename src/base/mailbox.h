@@ -18,7 +18,10 @@ typedef void mailbox_fn(void *arg);
 MUST_CHECK int mailbox_open(struct mailbox **ret_mailbox);
 /* Messages that were never run are dropped; close only when no one posts any more. */
 void mailbox_close(struct mailbox *mb);
-/* Readable while messages wait: the receiver's loop polls it, then calls mailbox_run(). */
+/*
+ * For a loop of the receiver's own: each time it becomes readable again, edge-triggered, messages
+ * may wait, and mailbox_run() is to be called. Nobody reads it.
+ */
 int mailbox_fd(const struct mailbox *mb);
 /* Never fails: a process without memory for a message aborts. */
 void mailbox_post(struct mailbox *mb, mailbox_fn *fn, void *arg);

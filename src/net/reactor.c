@@ -109,7 +109,8 @@ reactor_open(struct env *env, const char *name, struct reactor **ret_reactor)
 	r->io = reactor_io_open(r);
 	if (r->base == NULL || r->io == NULL)
 		goto fail;
-	r->mail = event_new(r->base, mailbox_fd(r->mailbox), EV_READ | EV_PERSIST, on_mail, r);
+	r->mail =
+	    event_new(r->base, mailbox_fd(r->mailbox), EV_READ | EV_ET | EV_PERSIST, on_mail, r);
 	r->tick = event_new(r->base, r->tick_fd, EV_READ | EV_PERSIST, on_tick, r);
 	if (r->mail == NULL || r->tick == NULL || event_add(r->mail, NULL) != 0 ||
 	    event_add(r->tick, NULL) != 0)

@@ -73,25 +73,39 @@ mailbox_fd(const struct mailbox *mb)
 	return mb->fd;
 }
 
-void
-mailbox_post(struct mailbox *mb, mailbox_fn *fn, void *arg)
+/* Whether the list was empty. */
+static bool
+put(struct mailbox *mb, mailbox_fn *fn, void *arg)
 {
 	struct message *m = malloc(sizeof(*m));
-	uint64_t one = 1;
 	bool was_empty;
 
 	if (m == NULL)
 		abort();
 	*m = (struct message){NULL, fn, arg};
-	atomic_fetch_add(&mb->posting, 1);
 	lock_acquire(&mb->lock);
 	was_empty = mb->first == NULL;
 	*mb->last = m;
 	mb->last = &m->next;
 	lock_release(&mb->lock);
-	if (was_empty && write(mb->fd, &one, sizeof(one)) != sizeof(one))
+	return was_empty;
+}
+
+void
+mailbox_post(struct mailbox *mb, mailbox_fn *fn, void *arg)
+{
+	uint64_t one = 1;
+
+	atomic_fetch_add(&mb->posting, 1);
+	if (put(mb, fn, arg) && write(mb->fd, &one, sizeof(one)) != sizeof(one))
 		abort();
 	atomic_fetch_sub(&mb->posting, 1);
+}
+
+void
+mailbox_post_to_self(struct mailbox *mb, mailbox_fn *fn, void *arg)
+{
+	(void)put(mb, fn, arg);
 }
 
 size_t

@@ -25,6 +25,9 @@ void mailbox_close(struct mailbox *mb);
 int mailbox_fd(const struct mailbox *mb);
 /* Never fails: a process without memory for a message aborts. */
 void mailbox_post(struct mailbox *mb, mailbox_fn *fn, void *arg);
+/* The same on the receiver's thread, which will call mailbox_run() before it waits: wakes nobody.
+ */
+void mailbox_post_to_self(struct mailbox *mb, mailbox_fn *fn, void *arg);
 /* Runs what had been posted when it was called. Returns how many messages. */
 size_t mailbox_run(struct mailbox *mb);
 /* Blocks until a message waits or timeout_ms passed (-1: for ever), then runs them. */

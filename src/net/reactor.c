@@ -35,7 +35,8 @@ struct reactor {
 	struct reactor_task tasks; /* head of a ring */
 	uint64_t turn;
 	struct env *env;
-	int64_t now_ms; /* -1: not read in this turn */
+	int64_t now_ms;    /* -1: not read in this turn */
+	bool mail_to_self; /* run at the end of the turn */
 	bool stopping;
 	char name[16];
 };
@@ -190,13 +191,17 @@ reactor_run(struct reactor *r)
 		int flags = EVLOOP_ONCE;
 
 		arm_tick(r);
-		if (r->tasks.next != &r->tasks)
+		if (r->mail_to_self || r->tasks.next != &r->tasks)
 			flags |= EVLOOP_NONBLOCK;
 		r->now_ms = -1;
 		if (event_base_loop(r->base, flags) < 0)
 			abort();
 		timers_run(&r->timers, reactor_now_ms(r));
 		run_tasks(r);
+		if (r->mail_to_self) {
+			r->mail_to_self = false;
+			mailbox_run(r->mailbox);
+		}
 	}
 	/* What was posted beside or after the stop, and what that left to do. */
 	while (mailbox_run(r->mailbox) > 0 || r->tasks.next != &r->tasks)
@@ -223,7 +228,12 @@ reactor_stop(struct reactor *r)
 void
 reactor_post(struct reactor *r, mailbox_fn *fn, void *arg)
 {
-	mailbox_post(r->mailbox, fn, arg);
+	if (current != r) {
+		mailbox_post(r->mailbox, fn, arg);
+	} else {
+		mailbox_post_to_self(r->mailbox, fn, arg);
+		r->mail_to_self = true;
+	}
 }
 
 struct call {

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -66,6 +67,37 @@ messages_run_in_order_on_the_reactors_thread(void **state)
 	assert_null(reactor_current());
 	assert_string_equal(reactor_name(r), "reactor-1");
 	assert_int_equal(reactors_count(rs), 2);
+}
+
+struct chain {
+	struct reactor *reactor;
+	int left;
+	sem_t done;
+};
+
+/* Each message posts the next to its own reactor, which has nothing else to wake it. */
+static void
+post_next(void *arg)
+{
+	struct chain *chain = arg;
+
+	if (--chain->left == 0)
+		sem_post(&chain->done);
+	else
+		reactor_post(chain->reactor, post_next, chain);
+}
+
+static void
+a_reactor_does_not_sleep_on_what_it_posted_to_itself(void **state)
+{
+	struct chain chain = {.reactor = reactors_get(rs, 0), .left = 1000};
+
+	(void)state;
+	sem_init(&chain.done, 0, 0);
+	reactor_post(chain.reactor, post_next, &chain);
+	while (sem_wait(&chain.done) != 0)
+		;
+	sem_destroy(&chain.done);
 }
 
 static void
@@ -247,6 +279,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(messages_run_in_order_on_the_reactors_thread, open_two,
 					    close_two),
+	    cmocka_unit_test_setup_teardown(a_reactor_does_not_sleep_on_what_it_posted_to_itself,
+					    open_two, close_two),
 	    cmocka_unit_test(what_was_posted_before_the_close_is_run),
 	    cmocka_unit_test(timers_fire_in_the_order_of_their_deadlines_and_not_when_cancelled),
 	    cmocka_unit_test(deferred_tasks_take_turns_and_can_be_cancelled),

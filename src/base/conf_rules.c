@@ -176,3 +176,93 @@ broker_conf_notices(const struct broker_conf *conf, conf_notice_fn *fn, void *ar
 			fn(arg, key, "has a meaning under KRaft only; it is ignored");
 	}
 }
+
+/* Why a dynamic value of the setting does nothing now; NULL: it does. */
+static const char *
+why_without_effect(const struct conf_entry *entry, bool started)
+{
+	switch (entry->effect) {
+	case CONF_AT_START:
+		return started ? "takes effect at the next start" : NULL;
+	case CONF_FILE_ONLY:
+		return "is read from the configuration file alone; the dynamic value is ignored";
+	case CONF_NEUTRAL:
+		return "is accepted; there is nothing that it tunes";
+	case CONF_NOT_YET:
+		return "is known but has no effect yet";
+	case CONF_JVM_ONLY:
+		return "belongs to the JVM and is ignored";
+	case CONF_KRAFT_ONLY:
+		return "has a meaning under KRaft only; it is ignored";
+	case CONF_IN_USE:
+		break;
+	}
+	return NULL;
+}
+
+static const char *
+dynamic_text(const struct broker_conf *conf, const char *key)
+{
+	const char *text = properties_get(&conf->dynamic_broker, key);
+
+	return text != NULL ? text : properties_get(&conf->dynamic_default, key);
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+struct change_notices {
+	const struct broker_conf *old, *now;
+	bool started;
+	conf_notice_fn *fn;
+	void *arg;
+};
+
+/* Those of one level; `other` has been looked through before. */
+static void
+notice_changes(const struct change_notices *n, const struct properties *level,
+	       const struct properties *other)
+{
+	struct map_iter iter = {0};
+
+	while (map_next(&level->texts, &iter) != NULL) {
+		const char *key = map_iter_key(&iter).data;
+		const struct conf_entry *entry = entry_of(key);
+		const char *why = entry == NULL ? NULL : why_without_effect(entry, n->started);
+
+		if (why != NULL && (other == NULL || properties_get(other, key) == NULL) &&
+		    !same_text(dynamic_text(n->old, key), dynamic_text(n->now, key)))
+			n->fn(n->arg, key, why);
+	}
+}
+
+/* A setting that was taken away is told as well, where the change would have an effect later. */
+static void
+notice_removals(const struct change_notices *n, const struct properties *level)
+{
+	struct map_iter iter = {0};
+
+	while (map_next(&level->texts, &iter) != NULL) {
+		const char *key = map_iter_key(&iter).data;
+		const struct conf_entry *entry = entry_of(key);
+
+		if (n->started && entry != NULL && entry->effect == CONF_AT_START &&
+		    dynamic_text(n->now, key) == NULL)
+			n->fn(n->arg, key, why_without_effect(entry, true));
+	}
+}
+
+void
+broker_conf_change_notices(const struct broker_conf *old, const struct broker_conf *now,
+			   bool started, conf_notice_fn *fn, void *arg)
+{
+	const struct change_notices n = {old, now, started, fn, arg};
+
+	notice_changes(&n, &now->dynamic_broker, NULL);
+	notice_changes(&n, &now->dynamic_default, &now->dynamic_broker);
+	notice_removals(&n, &old->dynamic_broker);
+	notice_removals(&n, &old->dynamic_default);
+}

@@ -139,13 +139,7 @@ fill_log_options(struct broker *b, struct log_manager_options *options)
 	options->producer_expiration_check_ms = conf->producer_id_expiration_check_interval_ms;
 	options->initial_task_delay_ms = conf->log_initial_task_delay_ms;
 	options->cleaner_enable = conf->log_cleaner_enable;
-	options->cleaner_threads = (int)conf->log_cleaner_threads;
-	if (conf->log_cleaner_threads > 0)
-		options->cleaner_dedupe_buffer_bytes =
-		    conf->log_cleaner_dedupe_buffer_size / conf->log_cleaner_threads;
-	options->cleaner_buffer_load_factor = conf->log_cleaner_io_buffer_load_factor;
-	options->cleaner_backoff_ms = conf->log_cleaner_backoff_ms;
-	options->cleaner_io_max_bytes_per_second = conf->log_cleaner_io_max_bytes_per_second;
+	broker_cleaner_settings(conf, &options->cleaner);
 	options->callback_arg = b;
 	options->callbacks = (struct log_manager_callbacks){
 	    .configure = broker_configure_log,
@@ -402,7 +396,7 @@ start_identity(struct broker *b)
 
 	st = workers_open("worker", (int)conf->background_threads, &b->workers);
 	if (st == 0)
-		st = reactors_open(b->env, (int)conf->num_network_threads, &b->reactors);
+		st = reactors_open(b->env, 1, &b->reactors);
 	if (st == 0)
 		st = metadata_open(&b->metadata);
 	if (st == 0)
@@ -461,6 +455,8 @@ start(struct broker *b)
 		controller_set_broker_id(b->controller, b->id);
 		st = broker_read_configs(b);
 	}
+	if (st == 0) /* now that all levels of the settings are known */
+		st = reactors_grow(b->reactors, (int)broker_conf_of(b)->num_network_threads);
 	if (st == 0)
 		st = start_serving(b);
 	if (st == 0)
@@ -524,6 +520,8 @@ broker_tick(struct broker *b)
 	log_manager_tick(b->logs, env_monotonic_ms(b->env));
 	if (b->controller_runs && atomic_exchange(&b->room_untold, false))
 		controller_submit(b->controller, notify_room, b);
+	if (atomic_exchange(&b->reload_due, false))
+		broker_reload(b);
 	give_sign_of_life(b);
 }
 

@@ -79,6 +79,65 @@ read_broker_settings(struct broker *b, struct zk *zk)
 	return st;
 }
 
+void
+broker_cleaner_settings(const struct broker_conf *conf, struct log_cleaner_settings *ret)
+{
+	int64_t threads = conf->log_cleaner_threads > 0 ? conf->log_cleaner_threads : 1;
+
+	*ret = (struct log_cleaner_settings){
+	    .dedupe_buffer_bytes = conf->log_cleaner_dedupe_buffer_size / threads,
+	    .buffer_load_factor = conf->log_cleaner_io_buffer_load_factor,
+	    .backoff_ms = conf->log_cleaner_backoff_ms,
+	    .io_max_bytes_per_second = conf->log_cleaner_io_max_bytes_per_second,
+	};
+}
+
+static void
+tell_of_change(void *arg, const char *key, const char *notice)
+{
+	(void)arg;
+	diag_warn(DIAG_CONFIG, "a dynamic setting has changed that has no effect now",
+		  "key=%s notice=\"%s\"", key, notice);
+}
+
+/* May also name one whose change is none in the end: a certificate is read once more then. */
+static bool
+is_of_certificates(const char *key)
+{
+	return strstr(key, "ssl.") != NULL;
+}
+
+static bool
+certificates_differ(const struct properties *a, const struct properties *b)
+{
+	struct map_iter iter = {0};
+	const char *text;
+
+	while ((text = map_next(&a->texts, &iter)) != NULL) {
+		const char *key = map_iter_key(&iter).data, *other;
+
+		if (!is_of_certificates(key))
+			continue;
+		other = properties_get(b, key);
+		if (other == NULL || strcmp(text, other) != 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+resize_pools(struct broker *b, const struct broker_conf *now)
+{
+	struct log_cleaner_settings cleaner;
+	int st = workers_resize(b->workers, (int)now->background_threads);
+
+	if (st != 0)
+		diag_error(DIAG_CONFIG, "cannot start as many background threads", "error=%s",
+			   strerror(-st));
+	broker_cleaner_settings(now, &cleaner);
+	log_manager_set_cleaner(b->logs, &cleaner);
+}
+
 /* What can change at run time is handed on. */
 void
 broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now)
@@ -86,6 +145,13 @@ broker_on_conf_change(void *arg, const struct broker_conf *old, const struct bro
 	struct broker *b = arg;
 	char err[512];
 
+	broker_conf_change_notices(old, now, b->controller_runs, tell_of_change, NULL);
+	resize_pools(b, now);
+	if (certificates_differ(&old->dynamic_broker, &now->dynamic_broker) ||
+	    certificates_differ(&now->dynamic_broker, &old->dynamic_broker) ||
+	    certificates_differ(&old->dynamic_default, &now->dynamic_default) ||
+	    certificates_differ(&now->dynamic_default, &old->dynamic_default))
+		atomic_store(&b->reload_due, true);
 	if (b->limits != NULL) {
 		connection_limits_set(b->limits, (int)now->max_connections,
 				      (int)now->max_connections_per_ip);

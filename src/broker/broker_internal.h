@@ -45,6 +45,7 @@ struct broker {
 	int state_dir_fd; /* the first log directory: our own small files */
 	bool logs_loaded;
 	_Atomic bool all_loaded;
+	_Atomic bool reload_due;  /* a setting of the listeners' certificates has changed */
 	_Atomic bool room_untold; /* there is room on a disk, and the controller was not told */
 
 	struct zk_tree *tree; /* --standalone */
@@ -99,6 +100,7 @@ void broker_on_watch(void *arg, struct zk *zk, enum zk_watch_type type, const ch
 void broker_config_changed(void *arg, struct zk *zk, const char *entity);
 void broker_read_topic_config(void *arg, const char *topic);
 void broker_configure_log(void *arg, const char *topic, struct log_config *config);
+void broker_cleaner_settings(const struct broker_conf *conf, struct log_cleaner_settings *ret);
 void broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now);
 void broker_ask_producer_ids(void *arg, struct producer_ids *pids);
 /* Once the client's side of TLS is made. */

@@ -42,8 +42,8 @@ struct reactor {
 };
 
 struct reactors {
+	struct env *env;
 	int count;
-	int started;
 	struct reactor **loops;
 	pthread_t *threads;
 };
@@ -360,39 +360,63 @@ start_thread(struct reactor *r, pthread_t *ret_thread)
 	return -st;
 }
 
+static int
+start_next(struct reactors *rs)
+{
+	char name[32];
+	int st;
+
+	snprintf(name, sizeof(name), "reactor-%d", rs->count);
+	st = reactor_open(rs->env, name, &rs->loops[rs->count]);
+	if (st != 0)
+		return st;
+	st = start_thread(rs->loops[rs->count], &rs->threads[rs->count]);
+	if (st != 0)
+		reactor_close(rs->loops[rs->count]);
+	else
+		rs->count++;
+	return st;
+}
+
+int
+reactors_grow(struct reactors *rs, int count)
+{
+	struct reactor **loops;
+	pthread_t *threads;
+	int st = 0;
+
+	if (count <= rs->count)
+		return 0;
+	loops = realloc(rs->loops, (size_t)count * sizeof(struct reactor *));
+	if (loops != NULL)
+		rs->loops = loops;
+	threads = realloc(rs->threads, (size_t)count * sizeof(*threads));
+	if (threads != NULL)
+		rs->threads = threads;
+	if (loops == NULL || threads == NULL)
+		return -ENOMEM;
+	while (rs->count < count && st == 0)
+		st = start_next(rs);
+	return st;
+}
+
 int
 reactors_open(struct env *env, int count, struct reactors **ret_reactors)
 {
 	struct reactors *rs = calloc(1, sizeof(*rs));
-	int st = -ENOMEM;
+	int st;
 
 	assert(count >= 1);
 	if (rs == NULL)
 		return -ENOMEM;
-	rs->loops = calloc((size_t)count, sizeof(struct reactor *));
-	rs->threads = calloc((size_t)count, sizeof(*rs->threads));
-	if (rs->loops == NULL || rs->threads == NULL)
-		goto fail;
-	for (int i = 0; i < count; i++) {
-		char name[32];
-
-		snprintf(name, sizeof(name), "reactor-%d", i);
-		st = reactor_open(env, name, &rs->loops[i]);
-		if (st != 0)
-			goto fail;
-		rs->count++;
-	}
-	for (int i = 0; i < count; i++) {
-		st = start_thread(rs->loops[i], &rs->threads[i]);
-		if (st != 0)
-			goto fail;
-		rs->started++;
+	rs->env = env;
+	st = reactors_grow(rs, count);
+	if (st != 0) {
+		reactors_close(rs);
+		return st;
 	}
 	*ret_reactors = rs;
 	return 0;
-fail:
-	reactors_close(rs);
-	return st;
 }
 
 void
@@ -401,9 +425,9 @@ reactors_close(struct reactors *rs)
 	if (rs == NULL)
 		return;
 	assert(current == NULL);
-	for (int i = 0; i < rs->started; i++)
+	for (int i = 0; i < rs->count; i++)
 		reactor_stop(rs->loops[i]);
-	for (int i = 0; i < rs->started; i++)
+	for (int i = 0; i < rs->count; i++)
 		pthread_join(rs->threads[i], NULL);
 	for (int i = 0; i < rs->count; i++)
 		reactor_close(rs->loops[i]);

@@ -28,6 +28,11 @@ struct reactors;
  */
 MUST_CHECK int reactors_open(struct env *env, int count, struct reactors **ret_reactors);
 /*
+ * Starts more, up to count, if there are fewer: before anybody asks for another than the first, and
+ * on the thread that opened them. Returns as above; those that were started stay.
+ */
+MUST_CHECK int reactors_grow(struct reactors *rs, int count);
+/*
  * Runs what was posted so far, ends the threads and frees everything. Accepts NULL. A request
  * that was never answered is reported as an error line and its memory left alone.
  * Never from a reactor's own thread.

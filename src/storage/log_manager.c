@@ -33,11 +33,10 @@ log_manager_options_init(struct log_manager_options *options)
 	    .background_flush_bytes = (int64_t)64 << 20,
 	    .initial_task_delay_ms = 30000,
 	    .cleaner_enable = true,
-	    .cleaner_threads = 1,
-	    .cleaner_dedupe_buffer_bytes = 134217728,
-	    .cleaner_buffer_load_factor = 0.9,
-	    .cleaner_backoff_ms = 15000,
-	    .cleaner_io_max_bytes_per_second = 1.7976931348623157e308,
+	    .cleaner = {.dedupe_buffer_bytes = 134217728,
+			.buffer_load_factor = 0.9,
+			.backoff_ms = 15000,
+			.io_max_bytes_per_second = 1.7976931348623157e308},
 	};
 }
 
@@ -252,6 +251,7 @@ init_manager(struct log_manager *lm, const struct log_manager_options *options)
 	int st;
 
 	lm->opt = *options;
+	lm->cleaner = options->cleaner;
 	lock_init(&lm->lock, LOCK_LOG_MANAGER);
 	pthread_cond_init(&lm->loading_ended, NULL);
 	pthread_cond_init(&lm->checkpoints_written, NULL);

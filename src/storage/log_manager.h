@@ -44,6 +44,14 @@ struct log_manager_callbacks {
 	void (*dir_failed)(void *arg, const char *dir, int error);
 };
 
+/* log.cleaner.*: what may change while the manager runs. */
+struct log_cleaner_settings {
+	int64_t dedupe_buffer_bytes; /* of one thread */
+	double buffer_load_factor;
+	int64_t backoff_ms;
+	double io_max_bytes_per_second;
+};
+
 struct log_manager_options {
 	struct env *env;
 	const char *const *dirs; /* log.dirs; copied */
@@ -61,13 +69,8 @@ struct log_manager_options {
 	int64_t background_flush_ms;          /* no written byte waits longer for the disk */
 	int64_t background_flush_bytes;       /* nor do more than these per log */
 	int64_t initial_task_delay_ms;        /* log.initial.task.delay.ms */
-	/* The cleaner: log.cleaner.*; dedupe_buffer_bytes is for each of `threads`. */
-	bool cleaner_enable;
-	int cleaner_threads;
-	int64_t cleaner_dedupe_buffer_bytes;
-	double cleaner_buffer_load_factor;
-	int64_t cleaner_backoff_ms;
-	double cleaner_io_max_bytes_per_second;
+	bool cleaner_enable;                  /* log.cleaner.enable */
+	struct log_cleaner_settings cleaner;
 	/* NULL: /proc/sys/kernel/random/boot_id. */
 	const char *boot_id;
 };
@@ -115,6 +118,9 @@ MUST_CHECK int log_manager_load(struct log_manager *lm, char *message, size_t si
 void log_manager_progress(struct log_manager *lm, size_t *ret_done, size_t *ret_total);
 /* Waits for all_loaded(). For tools and tests. */
 void log_manager_wait_loaded(struct log_manager *lm);
+
+/* From the next log on that is compacted. Any thread. */
+void log_manager_set_cleaner(struct log_manager *lm, const struct log_cleaner_settings *settings);
 
 /*
  * The log, counted, or NULL when there is none or it is not loaded yet.

@@ -64,15 +64,33 @@ choose(struct log_manager *lm, struct log_to_clean *ret)
 	return best;
 }
 
+void
+log_manager_set_cleaner(struct log_manager *lm, const struct log_cleaner_settings *settings)
+{
+	lock_acquire(&lm->lock);
+	lm->cleaner = *settings;
+	lock_release(&lm->lock);
+}
+
+struct log_cleaner_settings
+log_manager_cleaner_settings(struct log_manager *lm)
+{
+	struct log_cleaner_settings settings;
+
+	lock_acquire(&lm->lock);
+	settings = lm->cleaner;
+	lock_release(&lm->lock);
+	return settings;
+}
+
 /* No more slots than there may be keys. */
 static size_t
-map_bytes(const struct log_manager *lm, const struct log_to_clean *what)
+map_bytes(const struct log_cleaner_settings *settings, const struct log_to_clean *what)
 {
-	int threads = lm->opt.cleaner_threads > 0 ? lm->opt.cleaner_threads : 1;
-	double limit = (double)lm->opt.cleaner_dedupe_buffer_bytes / threads;
+	double limit = (double)settings->dedupe_buffer_bytes;
 	double keys = (double)(what->first_uncleanable_offset - what->first_dirty_offset) + 2;
-	double need = keys / lm->opt.cleaner_buffer_load_factor * OFFSET_MAP_SLOT_BYTES +
-		      4 * OFFSET_MAP_SLOT_BYTES;
+	double need =
+	    keys / settings->buffer_load_factor * OFFSET_MAP_SLOT_BYTES + 4 * OFFSET_MAP_SLOT_BYTES;
 
 	return (size_t)(need < limit ? need : limit);
 }
@@ -81,12 +99,13 @@ static int
 clean(struct log_manager *lm, struct log *log, const struct log_to_clean *what,
       struct clean_stats *stats)
 {
-	const struct clean_pace pace = {lm->opt.cleaner_io_max_bytes_per_second, &lm->closing};
+	const struct log_cleaner_settings settings = log_manager_cleaner_settings(lm);
+	const struct clean_pace pace = {settings.io_max_bytes_per_second, &lm->closing};
 	struct offset_map *map;
 	int64_t end_offset;
 	int st;
 
-	st = offset_map_open(lm->opt.env, map_bytes(lm, what), lm->opt.cleaner_buffer_load_factor,
+	st = offset_map_open(lm->opt.env, map_bytes(&settings, what), settings.buffer_load_factor,
 			     &map);
 	if (st != 0)
 		return st;

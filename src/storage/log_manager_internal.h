@@ -79,7 +79,8 @@ struct log_manager {
 	bool loading;
 	bool all_loaded;
 	pthread_cond_t loading_ended;
-	bool writing_checkpoints; /* one thread at a time */
+	struct log_cleaner_settings cleaner; /* opt.cleaner at first */
+	bool writing_checkpoints;            /* one thread at a time */
 	pthread_cond_t checkpoints_written;
 	_Atomic bool closing;
 
@@ -87,6 +88,7 @@ struct log_manager {
 
 	/* The ticking thread's own. */
 	int64_t due_ms[TASK_COUNT];
+	int64_t cleaned_ms; /* when TASK_CLEAN was started last */
 	int64_t recovery_due_ms, starts_due_ms, high_watermarks_due_ms;
 	bool ticked;
 	_Atomic bool running[TASK_COUNT];
@@ -125,6 +127,7 @@ log_manager_is_full(int st)
 }
 /* Looks whether there is room again where there was none. */
 void log_manager_look_for_room(struct log_manager *lm);
+struct log_cleaner_settings log_manager_cleaner_settings(struct log_manager *lm);
 /* Compacts what is dirty, the dirtiest log first, until nothing is. */
 void log_manager_clean(struct log_manager *lm);
 void log_manager_add_collectors(struct log_manager *lm);

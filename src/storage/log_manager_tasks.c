@@ -332,7 +332,7 @@ first_tick(struct log_manager *lm, int64_t now_ms)
 
 	lm->ticked = true;
 	lm->due_ms[TASK_RETENTION] = first;
-	lm->due_ms[TASK_CLEAN] = now_ms + lm->opt.cleaner_backoff_ms;
+	lm->cleaned_ms = now_ms;
 	lm->due_ms[TASK_EXPIRY] = now_ms + lm->opt.producer_expiration_check_ms;
 	lm->recovery_due_ms = first;
 	lm->starts_due_ms = first;
@@ -362,8 +362,10 @@ log_manager_tick(struct log_manager *lm, int64_t now_ms)
 	if (is_due(&lm->due_ms[TASK_EXPIRY], now_ms, lm->opt.producer_expiration_check_ms))
 		start_task(lm, TASK_EXPIRY);
 	if (lm->opt.cleaner_enable &&
-	    is_due(&lm->due_ms[TASK_CLEAN], now_ms, lm->opt.cleaner_backoff_ms))
+	    now_ms - lm->cleaned_ms >= log_manager_cleaner_settings(lm).backoff_ms) {
+		lm->cleaned_ms = now_ms;
 		start_task(lm, TASK_CLEAN);
+	}
 	if (is_due(&lm->recovery_due_ms, now_ms, lm->opt.flush_offset_checkpoint_ms))
 		due |= CHECKPOINT_DUE_RECOVERY;
 	if (is_due(&lm->starts_due_ms, now_ms, lm->opt.flush_start_offset_checkpoint_ms))

@@ -1,9 +1,13 @@
 """Settings of topics and brokers take effect: at creation, by alteration, and after a restart."""
+import socket
+import ssl
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from conftest import wait_until
+from conftest import free_port, wait_until
 from test_bad_input import API_VERSIONS, answer, connect, request
 from test_records import create, produce
 
@@ -95,3 +99,77 @@ def test_a_static_setting_is_refused(standalone):
     done = standalone.klamm("config", "alter", "--entity-type", "brokers", "--entity-name", "0",
                             "--add-config", "log.dirs=/tmp")
     assert done.returncode == 1 and "dynamically" in done.stderr
+
+
+def alter(broker, *settings):
+    done = broker.klamm("config", "alter", "--entity-type", "brokers", "--entity-name", "0",
+                        "--add-config", ",".join(settings))
+    assert done.returncode == 0, done
+
+
+def threads(broker, name):
+    """How many threads of the broker, or of the supervisor that it is the child of, are named so."""
+    pid = broker.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(comm.read_text().startswith(name)
+               for p in [pid, *children] for comm in Path(f"/proc/{p}/task").glob("*/comm"))
+
+
+def test_background_threads_and_the_cleaners_settings_change_while_the_broker_runs(make_broker):
+    broker = make_broker({"background.threads": 4, "log.cleaner.backoff.ms": 3600000}).start()
+    create(broker.bootstrap, "t", config={"cleanup.policy": "compact", "segment.bytes": "1000",
+                                          "min.cleanable.dirty.ratio": "0.01"})
+    produce(broker.bootstrap, "t", [("k", "v" * 600, None) for _ in range(20)],
+            {"batch.num.messages": 1})
+    assert threads(broker, "worker-") == 4
+    assert not broker.metric("klamm_log_cleaner_runs_total")
+    alter(broker, "background.threads=7", "log.cleaner.backoff.ms=100")
+    wait_until(lambda: threads(broker, "worker-") == 7, "there are more threads")
+    wait_until(lambda: broker.metric("klamm_log_cleaner_runs_total"), "the log was compacted")
+    alter(broker, "background.threads=4")
+    wait_until(lambda: threads(broker, "worker-") == 4, "there are fewer again")
+    alter(broker, "background.threads=5")
+    broker.restart()
+    wait_until(lambda: threads(broker, "worker-") == 5, "it holds after a start, too")
+    assert "that has no effect now" not in broker.log()
+
+
+def test_a_dynamic_change_that_waits_for_a_start_is_told_and_holds_then(make_broker):
+    broker = make_broker({"num.network.threads": 2}).start()
+    assert threads(broker, "reactor-") == 2
+    alter(broker, "num.network.threads=4", "num.io.threads=12")
+    told = 'a dynamic setting has changed that has no effect now key='
+    wait_until(lambda: broker.log().count(told) == 2, "both are told")
+    assert told + 'num.network.threads notice="takes effect at the next start"' in broker.log()
+    assert told + 'num.io.threads notice="is accepted; there is nothing that it tunes"' in broker.log()
+    assert threads(broker, "reactor-") == 2
+    broker.restart()
+    assert threads(broker, "reactor-") == 4
+
+
+def shown(broker):
+    """The certificate that a new connection is shown."""
+    with socket.create_connection((broker.host, broker.port), 10) as s:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(s) as tls:
+            return tls.getpeercert(binary_form=True)
+
+
+def test_another_certificate_is_shown_once_its_setting_has_changed(make_broker, certificates,
+                                                                   tmp_path):
+    fresh = tmp_path / "fresh"
+    script = Path(__file__).resolve().parents[2] / "etc" / "make-certificates.sh"
+    subprocess.run([str(script), str(fresh), "localhost"], check=True, capture_output=True)
+    port = free_port()
+    broker = make_broker({"ssl.keystore.type": "PEM", "ssl.truststore.type": "PEM",
+                          "ssl.keystore.location": certificates / "broker.pem"})
+    broker.settings["listeners"] = (f"SSL://127.0.0.1:{broker.port},"
+                                    f"PLAINTEXT://127.0.0.1:{port}")
+    broker.start()
+    before = shown(broker)
+    assert shown(broker) == before
+    plain, broker.port = broker.port, port
+    alter(broker, f"listener.name.ssl.ssl.keystore.location={fresh / 'broker.pem'}")
+    broker.port = plain
+    wait_until(lambda: shown(broker) != before, "the new certificate is shown")

@@ -1,6 +1,7 @@
 /* Buffers, uuids, arena, map, timers, mailbox, workers, env. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -211,6 +212,56 @@ messages_arrive_all_and_in_order_from_another_thread(void **state)
 	mailbox_close(c.mb);
 }
 
+/* Jobs that wait until so many run at once. */
+struct crowd {
+	_Atomic int running, most, done;
+	_Atomic bool may_end;
+};
+
+static void
+join_the_crowd(void *arg)
+{
+	struct crowd *c = arg;
+	int running = atomic_fetch_add(&c->running, 1) + 1;
+
+	if (running > atomic_load(&c->most))
+		atomic_store(&c->most, running);
+	while (!atomic_load(&c->may_end))
+		sched_yield();
+	atomic_fetch_sub(&c->running, 1);
+	atomic_fetch_add(&c->done, 1);
+}
+
+static void
+a_pool_grows_and_shrinks_while_it_works(void **state)
+{
+	struct crowd grown = {0}, shrunk = {0};
+	struct workers *ws;
+
+	(void)state;
+	assert_int_equal(workers_open("test", 1, &ws), 0);
+	for (int i = 0; i < 4; i++)
+		workers_submit(ws, join_the_crowd, &grown);
+	assert_int_equal(workers_resize(ws, 4), 0);
+	while (atomic_load(&grown.running) < 4)
+		sched_yield();
+	/* Two of the four go when they have done what they are at. */
+	assert_int_equal(workers_resize(ws, 2), 0);
+	atomic_store(&grown.may_end, true);
+	while (atomic_load(&grown.done) < 4)
+		sched_yield();
+	for (int i = 0; i < 8; i++)
+		workers_submit(ws, join_the_crowd, &shrunk);
+	while (atomic_load(&shrunk.running) < 2)
+		sched_yield();
+	atomic_store(&shrunk.may_end, true);
+	assert_int_equal(workers_resize(ws, 1), 0);
+	assert_int_equal(workers_resize(ws, 3), 0);
+	workers_close(ws); /* runs what is left */
+	assert_int_equal(shrunk.done, 8);
+	assert_true(shrunk.most <= 3);
+}
+
 static void
 a_file_is_replaced_whole(void **state)
 {
@@ -376,6 +427,7 @@ main(void)
 	    cmocka_unit_test(a_map_finds_what_was_put_and_nothing_else),
 	    cmocka_unit_test(timers_fire_in_order_and_cancelled_ones_do_not),
 	    cmocka_unit_test(messages_arrive_all_and_in_order_from_another_thread),
+	    cmocka_unit_test(a_pool_grows_and_shrinks_while_it_works),
 	    cmocka_unit_test(a_file_is_replaced_whole),
 	    cmocka_unit_test(only_what_must_outlive_a_loss_of_power_waits_for_the_disk),
 	    cmocka_unit_test(metrics_are_written_as_prometheus_reads_them),

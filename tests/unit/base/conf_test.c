@@ -132,6 +132,55 @@ the_stronger_level_wins(void **state)
 }
 
 static void
+note_key(void *arg, const char *key, const char *notice)
+{
+	buf_printf(arg, "%s %s\n", key, notice);
+}
+
+/* What is told when one dynamic configuration follows the other. */
+static void
+assert_told(const char *before, const char *now, bool started, const char *expected)
+{
+	struct properties a = {0}, b = {0};
+	struct buf errors = {0}, told = {0};
+	struct broker_conf *old, *next;
+
+	assert_int_equal(parse(&a, before), 0);
+	assert_int_equal(parse(&b, now), 0);
+	assert_int_equal(broker_conf_build(NULL, &a, NULL, &errors, &old), 0);
+	assert_int_equal(broker_conf_build(NULL, NULL, &b, &errors, &next), 0);
+	broker_conf_change_notices(old, next, started, note_key, &told);
+	assert_string_equal(buf_text(&told), expected);
+	broker_conf_free(old);
+	broker_conf_free(next);
+	properties_fini(&a);
+	properties_fini(&b);
+	buf_fini(&errors);
+	buf_fini(&told);
+}
+
+static void
+dynamic_changes_without_effect_are_told(void **state)
+{
+	(void)state;
+	assert_told("", "background.threads=3\nlog.cleaner.backoff.ms=5\n", true, "");
+	assert_told("", "num.network.threads=5\n", true,
+		    "num.network.threads takes effect at the next start\n");
+	assert_told("num.network.threads=5\n", "num.network.threads=5\n", true, "");
+	assert_told("num.network.threads=5\n", "", true,
+		    "num.network.threads takes effect at the next start\n");
+	assert_told("", "num.network.threads=5\n", false, "");
+	assert_told("", "num.io.threads=5\n", true,
+		    "num.io.threads is accepted; there is nothing that it tunes\n");
+	assert_told("num.io.threads=5\n", "", true, "");
+	assert_told("", "listeners=PLAINTEXT://:1\n", false,
+		    "listeners is read from the configuration file alone; the dynamic value is "
+		    "ignored\n");
+	assert_told("", "listener.name.x.sasl.jaas.config=a\n", true,
+		    "listener.name.x.sasl.jaas.config is known but has no effect yet\n");
+}
+
+static void
 a_topic_falls_back_on_the_broker_in_its_own_unit(void **state)
 {
 	struct broker_conf *conf = build("log.retention.hours=2\nlog.segment.bytes=5000\n", NULL);
@@ -257,6 +306,7 @@ main(void)
 	    cmocka_unit_test(every_mistake_gets_one_line_with_key_value_and_what_is_allowed),
 	    cmocka_unit_test(a_password_is_never_shown),
 	    cmocka_unit_test(the_stronger_level_wins),
+	    cmocka_unit_test(dynamic_changes_without_effect_are_told),
 	    cmocka_unit_test(a_topic_falls_back_on_the_broker_in_its_own_unit),
 	    cmocka_unit_test(a_topic_with_mistakes_is_refused_with_all_of_them),
 	    cmocka_unit_test(a_listener_may_have_its_own_value),

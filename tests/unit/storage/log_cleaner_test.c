@@ -475,6 +475,38 @@ what_is_not_stable_yet_is_not_compacted(void **state)
 }
 
 static void
+the_cleaners_settings_may_change_while_it_waits(void **state)
+{
+	struct log_cleaner_settings settings;
+	struct storage *s = *state;
+	struct log *log;
+	int64_t size;
+
+	compacted(s);
+	s->cleaner_enable = true;
+	storage_start(s);
+	log = storage_log(s);
+	for (int i = 0; i < 300; i++)
+		put_number(log, i % 3, i);
+	log_set_high_watermark(log, 300);
+	size = log_size_bytes(log);
+	settings = log_manager_cleaner_settings(s->lm);
+	settings.backoff_ms = INT64_C(86400000);
+	log_manager_set_cleaner(s->lm, &settings);
+	log_manager_tick(s->lm, env_monotonic_ms(&s->machine.env));
+	atomic_fetch_add(&s->machine.monotonic_us, INT64_C(80000) * 1000000);
+	log_manager_tick(s->lm, env_monotonic_ms(&s->machine.env));
+	log_jobs_wait(&s->lm->jobs);
+	assert_int_equal(log_size_bytes(log), size);
+	settings.backoff_ms = 1000;
+	log_manager_set_cleaner(s->lm, &settings);
+	log_manager_tick(s->lm, env_monotonic_ms(&s->machine.env));
+	log_jobs_wait(&s->lm->jobs);
+	assert_true(log_size_bytes(log) < size);
+	log_put(log);
+}
+
+static void
 the_manager_compacts_the_dirtiest_log_and_remembers_it(void **state)
 {
 	struct storage *s = *state;
@@ -628,6 +660,7 @@ main(void)
 	    T(the_last_batch_of_a_producer_stays_even_when_empty),
 	    T(aborted_records_go_and_their_marker_a_day_later),
 	    T(what_is_not_stable_yet_is_not_compacted),
+	    T(the_cleaners_settings_may_change_while_it_waits),
 	    T(the_manager_compacts_the_dirtiest_log_and_remembers_it),
 	    cmocka_unit_test(a_process_that_dies_at_any_call_of_a_compaction_loses_no_key),
 	    T(readers_go_on_while_a_log_is_compacted),

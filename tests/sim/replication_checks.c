@@ -166,18 +166,12 @@ is_moving(const struct assignment *a)
 	return a->adding.count > 0 || a->removing.count > 0;
 }
 
-static bool
-are_same(const struct members *a, const struct members *b)
-{
-	return a->count == b->count && members_include(a, b);
-}
-
 /* What goes back may do so in another order. */
 static bool
 is_meant(const struct members *target, const struct members *wanted, const struct members *settled)
 {
 	return members_equal(target, wanted) ||
-	       (are_same(wanted, settled) && are_same(target, settled));
+	       (members_are_same(wanted, settled) && members_are_same(target, settled));
 }
 
 void

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "replica/fencing.h"
 #include "wire/api_table.h"
 #include "wire/generated/leader_and_isr.h"
 #include "wire/generated/stop_replica.h"
@@ -92,6 +93,7 @@ fill_stop_replica(const struct stop_replica_request *req, struct command *c)
 			const struct stop_replica_partition_state *s = &ts->partition_states[i];
 
 			HOLDS(s->delete_partition == c->deletes);
+			c->deletes_topic |= s->leader_epoch == FENCING_EPOCH_DURING_DELETE;
 			told_of(c, ts->topic_name, s->partition_index)->leader_epoch =
 			    s->leader_epoch;
 		}

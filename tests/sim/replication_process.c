@@ -48,8 +48,28 @@ take_state(int id, int partition, struct told *told)
 	return 0;
 }
 
+/* Its disk may not let it go; then it is tried again when the broker is back, if at all. */
+static int delete (int id, int partition, bool topic_goes)
+{
+	struct replica *r = &w.brokers[id].replicas[partition];
+
+	replica_forget_clients(id, partition);
+	if (r->exists && !w.calm && below(1000) < w.disk_per_mille) {
+		world_trace("broker %d cannot delete p%d", id, partition);
+		w.sums.failed_deletions++;
+		r->known = false;
+		r->leader_epoch = r->partition_epoch = -1;
+		if (!topic_goes)
+			world_note_stray(id, partition);
+		return K_KAFKA_STORAGE_ERROR;
+	}
+	world_trace("broker %d deletes p%d", id, partition);
+	replica_delete(r);
+	return 0;
+}
+
 static int
-stop(int id, int partition, const struct told *told, bool deletes)
+stop(int id, int partition, const struct told *told, const struct command *c)
 {
 	struct replica *r = &w.brokers[id].replicas[partition];
 	struct fencing_replica ours = what_it_knows(r, partition);
@@ -59,12 +79,7 @@ stop(int id, int partition, const struct told *told, bool deletes)
 		return error;
 	replica_follow(r, false);
 	r->leader = -1;
-	if (deletes) {
-		world_trace("broker %d deletes p%d", id, partition);
-		replica_forget_clients(id, partition);
-		replica_delete(r);
-	}
-	return 0;
+	return c->deletes ? delete (id, partition, c->deletes_topic) : 0;
 }
 
 void
@@ -87,7 +102,7 @@ broker_take_command(int id, struct command *c)
 		struct told *told = &c->partitions[p];
 
 		if (told->told && c->api_key == API_STOP_REPLICA)
-			told->error = stop(id, p, told, c->deletes);
+			told->error = stop(id, p, told, c);
 		else if (told->told)
 			told->error = take_state(id, p, told);
 		if (world_is_outside(id, p) && !goes_on(c, id))

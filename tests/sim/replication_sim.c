@@ -45,7 +45,7 @@
 #define SEEDS_DEFAULT 10000
 #define CHAOS_TURNS 600
 #define CALM_TURNS 30000
-#define STRAYS_TURNS 2000 /* an operator looks */
+#define TEND_TURNS 2000 /* an operator looks */
 #define ROUNDS 2
 
 /* ---- faults ---- */
@@ -237,6 +237,8 @@ is_complete(int partition)
 	    state->isr.count != a->replicas.count || !broker_leads(state->leader, partition))
 		return false;
 	leader = &w.brokers[state->leader].replicas[partition];
+	if (!members_are_same(&leader->members, &a->replicas))
+		return false;
 	for (int32_t i = 0; i < a->replicas.count; i++) {
 		const struct replica *r = &w.brokers[a->replicas.ids[i]].replicas[partition];
 
@@ -260,24 +262,29 @@ is_quiet(void)
 	return true;
 }
 
-/* An operator takes away what a broker should have deleted, and starts it again. */
+/*
+ * An operator takes away what a broker should have deleted; and starts it again, which it also
+ * takes to try again what its disk refused.
+ */
 static void
-remove_strays(int id)
+tend(int id)
 {
-	bool any = false;
+	bool goes_on = true;
 
 	if (!w.brokers[id].runs)
 		return;
 	for (int p = 0; p < PARTITIONS; p++) {
 		struct replica *r = &w.brokers[id].replicas[p];
+		bool is_stray = w.truths[p].strays[id] && world_is_outside(id, p);
 
-		if (!w.truths[p].strays[id] || !world_is_outside(id, p))
+		if (!is_stray && !(r->exists && topic_znode_of(p)->to_be_deleted))
 			continue;
-		if (!any)
+		if (goes_on)
 			broker_end(id, true);
-		any = true;
-		replica_delete(r);
-		w.sums.strays++;
+		goes_on = false;
+		if (is_stray)
+			replica_delete(r);
+		w.sums.strays += is_stray;
 	}
 }
 
@@ -334,8 +341,8 @@ calm_down(void)
 			trace_state();
 		HOLDS(turns < CALM_TURNS);
 		bring_back((int)below((uint32_t)w.broker_count), 20);
-		if (turns % STRAYS_TURNS == STRAYS_TURNS - 1)
-			remove_strays(turns / STRAYS_TURNS % w.broker_count);
+		if (turns % TEND_TURNS == TEND_TURNS - 1)
+			tend(turns / TEND_TURNS % w.broker_count);
 		take_turn();
 	}
 	w.calm = false;
@@ -363,6 +370,7 @@ begin_world(uint64_t seed, bool trace)
 	w.elect_percent = percent(50) ? 1 : 5;
 	w.unclean_percent = percent(70) ? 0 : percent(50) ? 50 : 100;
 	w.move_per_mille = percent(30) ? 0 : percent(50) ? 10 : 40;
+	w.disk_per_mille = below(2) * 50;
 	w.wait_per_mille = below(3) * 30;
 	w.delete_per_mille = percent(50) ? 0 : percent(50) ? 2 : 8;
 	for (int id = 0; id < w.broker_count; id++)
@@ -399,10 +407,12 @@ print_sums(uint64_t worlds, const struct sums *sums)
 	       sums->elections, sums->unclean_elections, sums->shrinks, sums->expands,
 	       sums->truncated, sums->refusals);
 	printf("%" PRIu64 " reassignments asked for, %" PRIu64 " cancelled, %" PRIu64
-	       " ended; %" PRIu64 " topics made, %" PRIu64 " deleted; %" PRIu64 " strays; %" PRIu64
-	       " waits for the ensemble, %" PRIu64 " conflicts\n",
+	       " ended; %" PRIu64 " topics made, %" PRIu64 " deleted; %" PRIu64
+	       " deletions failed, %" PRIu64 " strays; %" PRIu64 " waits for the ensemble, %" PRIu64
+	       " conflicts\n",
 	       sums->moves_asked, sums->moves_cancelled, sums->moves_ended, sums->topics_created,
-	       sums->topics_deleted, sums->strays, sums->waits, sums->conflicts);
+	       sums->topics_deleted, sums->failed_deletions, sums->strays, sums->waits,
+	       sums->conflicts);
 }
 
 int

@@ -94,6 +94,12 @@ members_include(const struct members *m, const struct members *others)
 	return true;
 }
 
+bool
+members_are_same(const struct members *a, const struct members *b)
+{
+	return a->count == b->count && members_include(a, b);
+}
+
 struct members
 members_without(const struct members *m, const struct members *others)
 {
@@ -277,9 +283,10 @@ is_busy(const struct call *call)
 }
 
 /*
- * Nothing that a controller said overtakes its word to delete a replica: no epoch would tell that
- * it is late. (What is left in the buffer of a broken connection is read before what was sent
- * again on the next.)
+ * No epoch tells that a controller's word to make a replica comes after its word to delete it, or
+ * that its word to delete one of a topic is about the former topic of that name. So these do not
+ * change places: what is left in the buffer of a broken connection is read before what was sent
+ * again on the next.
  */
 static bool
 is_held_up(const struct call *call)
@@ -291,7 +298,7 @@ is_held_up(const struct call *call)
 
 		if (!other->is_answer && other->kind == CALL_COMMAND && other->from == call->from &&
 		    other->from_life == call->from_life && other->to == call->to &&
-		    other->id < call->id && (call->command.deletes || other->command.deletes))
+		    other->id < call->id && (call->command.deletes || other->command.deletes_topic))
 			return true;
 	}
 	return false;

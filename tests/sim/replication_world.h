@@ -100,7 +100,7 @@ struct command {
 	int32_t controller_id, controller_epoch;
 	int64_t broker_epoch;
 	bool alive[BROKERS];
-	bool deletes; /* StopReplica */
+	bool deletes, deletes_topic; /* StopReplica */
 	struct told {
 		bool told;
 		int32_t incarnation; /* of the topic; StopReplica does not say */
@@ -216,7 +216,7 @@ struct sums {
 	uint64_t turns, acknowledged, elections, unclean_elections, offices, crashes, truncated;
 	uint64_t shrinks, expands, power_losses, refusals;
 	uint64_t moves_asked, moves_cancelled, moves_ended, topics_deleted, topics_created;
-	uint64_t strays, conflicts, waits;
+	uint64_t strays, failed_deletions, conflicts, waits;
 };
 
 /* What is known of a partition from outside, for the checks. */
@@ -256,6 +256,7 @@ struct world {
 	uint32_t command_percent, elect_percent; /* controllers that speak; operators */
 	uint32_t unclean_percent;                /* of topics */
 	uint32_t move_per_mille, delete_per_mille;
+	uint32_t disk_per_mille; /* of deletions that fail */
 	uint32_t wait_per_mille; /* of writes to the ensemble that lose the connection */
 	bool trace;
 	struct sums sums;
@@ -282,6 +283,7 @@ bool members_have(const struct members *m, int32_t id);
 bool members_equal(const struct members *a, const struct members *b);
 /* In any order. */
 bool members_include(const struct members *m, const struct members *others);
+bool members_are_same(const struct members *a, const struct members *b);
 struct members members_without(const struct members *m, const struct members *others);
 /* "1,2"; until the next call. */
 const char *members_text(const struct members *m);

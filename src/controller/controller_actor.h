@@ -60,7 +60,7 @@ struct controller_link {
 	int32_t broker_id;
 	int64_t broker_epoch;
 	struct controller_channel *channel; /* NULL: ourselves */
-	struct buf stops;                   /* for each StopReplica under way, whether it deletes */
+	struct buf stops;                   /* for each StopReplica under way, its deletion */
 };
 
 /*

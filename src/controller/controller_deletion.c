@@ -71,6 +71,8 @@ model_resume_deletion(struct controller_state *cs, struct model_topic *t, struct
 			model_announce_metadata(cs, t->partitions[i]);
 		delete_replicas(cs, t->partitions[i]);
 	}
+	if (!t->deletion_started)
+		t->deletion = ++cs->deletions;
 	t->deletion_started = true;
 	complete(t, fx); /* a topic without replicas */
 }
@@ -125,11 +127,15 @@ controller_state_delete(struct controller_state *cs, const char *topic, struct e
 
 void
 controller_state_replica_deleted(struct controller_state *cs, const char *topic, int32_t partition,
-				 int32_t broker_id, bool success, struct effects *fx)
+				 int32_t broker_id, uint64_t deletion, bool success,
+				 struct effects *fx)
 {
 	struct model_partition *p = model_partition(cs, topic, partition);
 
 	if (p == NULL || !p->topic->deletion_started || !ids_have(&p->deleting, broker_id))
+		return;
+	/* Sent before that began: it was about a replica that had moved away, or a former topic. */
+	if (deletion < p->topic->deletion)
 		return;
 	ids_remove(&p->deleting, broker_id);
 	if (!success)

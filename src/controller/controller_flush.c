@@ -41,7 +41,7 @@ copy_text(struct effects *fx, const char *text)
 	return str_of(text == NULL ? NULL : must(arena_strdup(&fx->arena, text, strlen(text))));
 }
 
-static void
+static struct effect *
 send_request(struct effects *fx, int32_t broker_id, int16_t api_key, const void *request)
 {
 	struct effect *e = effects_add(fx, EFFECT_SEND);
@@ -49,6 +49,7 @@ send_request(struct effects *fx, int32_t broker_id, int16_t api_key, const void 
 	e->broker_id = broker_id;
 	e->api_key = api_key;
 	e->request = request;
+	return e;
 }
 
 /* What is told of: partitions topic by topic */
@@ -364,7 +365,8 @@ send_stop_replica(struct controller_state *cs, const struct model_broker *b,
 	for (int32_t i = 0; i < news->count; i++)
 		add_stop_topic(fx, b, &news->items[i], and_delete, req);
 	if (req->topic_states_count > 0)
-		send_request(fx, b->id, API_STOP_REPLICA, req);
+		send_request(fx, b->id, API_STOP_REPLICA, req)->deletion =
+		    and_delete ? cs->deletions : 0;
 }
 
 /* All is told. */

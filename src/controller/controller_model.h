@@ -78,6 +78,7 @@ struct model_topic {
 	struct uuid id;
 	bool queued_for_deletion, unclean;
 	bool deletion_started;               /* nobody hindered it: brokers are being told */
+	uint64_t deletion;                   /* of all that were started, the how-manieth */
 	struct model_partition **partitions; /* by number; NULL for gaps */
 	int32_t partition_count;
 };
@@ -92,6 +93,7 @@ struct controller_state {
 	struct map topic_ids;  /* id -> the same */
 	bool announce_brokers; /* to all, at the next flush */
 	struct partition_list lists[LIST_COUNT];
+	uint64_t deletions;              /* of topics, that were started */
 	int64_t now_ms;                  /* of the present event */
 	struct controller_counts counts; /* see controller_tally.c */
 };

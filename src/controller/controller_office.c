@@ -72,33 +72,34 @@ take_leader_and_isr(struct controller *c, int32_t broker_id, struct wire_in *in,
 	}
 }
 
-/* Requests and their answers come in the same order: whether the oldest deletes. */
-static bool
-oldest_stop_deletes(struct controller *c, int32_t broker_id)
+/* Requests and their answers come in the same order: what the oldest is to be handed back with. */
+static uint64_t
+oldest_deletion(struct controller *c, int32_t broker_id)
 {
 	struct controller_link *link = map_get(&c->channels, &broker_id, sizeof(broker_id));
-	bool deletes;
+	uint64_t deletion;
 
-	if (link == NULL || link->stops.len == 0)
-		return false;
-	deletes = link->stops.data[0] != 0;
-	memmove(link->stops.data, link->stops.data + 1, --link->stops.len);
-	return deletes;
+	if (link == NULL || link->stops.len < sizeof(deletion))
+		return 0;
+	memcpy(&deletion, link->stops.data, sizeof(deletion));
+	link->stops.len -= sizeof(deletion);
+	memmove(link->stops.data, link->stops.data + sizeof(deletion), link->stops.len);
+	return deletion;
 }
 
 static void
 take_stop_replica(struct controller *c, int32_t broker_id, struct wire_in *in, struct effects *fx)
 {
+	uint64_t deletion = oldest_deletion(c, broker_id);
 	struct stop_replica_response resp;
 
-	if (!oldest_stop_deletes(c, broker_id) ||
-	    stop_replica_response_decode(&resp, STOP_REPLICA_VERSION, in) != 0)
+	if (deletion == 0 || stop_replica_response_decode(&resp, STOP_REPLICA_VERSION, in) != 0)
 		return;
 	for (int32_t i = 0; i < resp.partition_errors_count; i++) {
 		const struct stop_replica_partition_error *pe = &resp.partition_errors[i];
 
 		controller_state_replica_deleted(c->state, pe->topic_name.data, pe->partition_index,
-						 broker_id,
+						 broker_id, deletion,
 						 resp.error_code == 0 && pe->error_code == 0, fx);
 	}
 }
@@ -174,11 +175,9 @@ on_own_answer(void *arg, int status, struct slice body)
 }
 
 static void
-remember_stop(struct controller_link *link, const struct stop_replica_request *req)
+remember_stop(struct controller_link *link, uint64_t deletion)
 {
-	uint8_t deletes = req->topic_states[0].partition_states[0].delete_partition;
-
-	buf_append(&link->stops, &deletes, 1);
+	buf_append(&link->stops, &deletion, sizeof(deletion));
 	if (link->stops.failed)
 		abort();
 }
@@ -198,7 +197,7 @@ send_request(struct controller *c, const struct effect *e)
 		abort(); /* our own structs, at a version that we chose */
 	wire_out_fini(&out);
 	if (e->api_key == API_STOP_REPLICA)
-		remember_stop(link, e->request);
+		remember_stop(link, e->deletion);
 	if (link->channel != NULL) {
 		controller_channel_send(link->channel, e->api_key, (int16_t)version, &body);
 	} else {

@@ -85,6 +85,7 @@ struct effect {
 	int32_t broker_id;
 	int16_t api_key;
 	const void *request;
+	uint64_t deletion; /* StopReplica: to be handed back with its answer; 0: it need not be */
 	/* EFFECT_WRITE_TOPIC, EFFECT_REASSIGNED */
 	struct controller_assignment *assignments;
 	int32_t assignment_count;
@@ -212,10 +213,13 @@ void controller_state_written(struct controller_state *cs, const char *topic, in
 /* After a conflict: the state is what put_leadership() said; decides once more. */
 void controller_state_decide_again(struct controller_state *cs, const char *topic,
 				   int32_t partition, struct effects *fx);
-/* A broker's answer to StopReplica with deletion, for one partition. */
+/*
+ * A broker's answer to StopReplica, for one partition. deletion: of the effect that sent it, since
+ * the name may have been that of a former topic then.
+ */
 void controller_state_replica_deleted(struct controller_state *cs, const char *topic,
-				      int32_t partition, int32_t broker_id, bool success,
-				      struct effects *fx);
+				      int32_t partition, int32_t broker_id, uint64_t deletion,
+				      bool success, struct effects *fx);
 /* A broker's answer to LeaderAndIsr, for one partition: its log directory is offline. */
 void controller_state_replica_offline(struct controller_state *cs, const struct uuid *topic_id,
 				      int32_t partition, int32_t broker_id, bool offline,

@@ -114,6 +114,7 @@ enqueue(struct office *o, const struct effect *e)
 	c = &l->queue[(l->first + l->count++) % COMMANDS];
 	memset(c, 0, sizeof(*c));
 	c->api_key = e->api_key;
+	c->deletion = e->deletion;
 	if (e->api_key == API_LEADER_AND_ISR)
 		fill_leader_and_isr(e->request, c);
 	else if (e->api_key == API_UPDATE_METADATA)
@@ -150,13 +151,13 @@ office_answered(int id, int to, const struct command *answer)
 	HOLDS(l->count > 0);
 	l->first = (l->first + 1) % COMMANDS;
 	l->count--;
-	if (answer->api_key != API_STOP_REPLICA || !answer->deletes || answer->error != 0)
+	if (answer->api_key != API_STOP_REPLICA || answer->deletion == 0 || answer->error != 0)
 		return;
 	effects_init(&fx);
 	for (int p = 0; p < PARTITIONS; p++)
 		if (answer->partitions[p].told)
 			controller_state_replica_deleted(o->cs, topic_name(topic_of(p)),
-							 number_of(p), to,
+							 number_of(p), to, answer->deletion,
 							 answer->partitions[p].error == 0, &fx);
 	office_carry_out(id, &fx);
 }

@@ -101,6 +101,7 @@ struct command {
 	int64_t broker_epoch;
 	bool alive[BROKERS];
 	bool deletes, deletes_topic; /* StopReplica */
+	uint64_t deletion;
 	struct told {
 		bool told;
 		int32_t incarnation; /* of the topic; StopReplica does not say */

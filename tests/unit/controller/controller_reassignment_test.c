@@ -258,8 +258,8 @@ a_topic_on_the_move_is_deleted_when_it_has_arrived(void **state)
 	assert_string_equal(carried_out(w, &version),
 			    "state 1/1 [1,2,3] state 2/2 [2,3] delete at 1 tell 2 tell 3 "
 			    "topic [2,3]+[]-[] done delete at 2 delete at 3");
-	controller_state_replica_deleted(w->cs, "t", 0, 2, true, &w->fx);
-	controller_state_replica_deleted(w->cs, "t", 0, 3, true, &w->fx);
+	controller_state_replica_deleted(w->cs, "t", 0, 2, JUST_SENT, true, &w->fx);
+	controller_state_replica_deleted(w->cs, "t", 0, 3, JUST_SENT, true, &w->fx);
 	assert_int_equal(w->fx.first->kind, EFFECT_DELETE_TOPIC);
 }
 

@@ -14,6 +14,8 @@
 
 #include "controller/controller_state.h"
 
+#define JUST_SENT UINT64_MAX /* the deletion of a request that came after all else */
+
 struct world {
 	struct controller_state *cs;
 	struct effects fx;

@@ -299,14 +299,14 @@ a_topic_goes_when_every_replica_has_been_deleted(void **state)
 	forget_effects(w);
 	brokers_are(w, (int32_t[]){2, 3}, 2, 0);
 	assert_string_equal(written(w), ""); /* no elections any more */
-	controller_state_replica_deleted(w->cs, "t", 0, 2, true, &w->fx);
+	controller_state_replica_deleted(w->cs, "t", 0, 2, JUST_SENT, true, &w->fx);
 	assert_null(w->fx.first);
 	brokers_are(w, all, 3, 100); /* 1 comes back and is told again */
 	controller_state_flush(w->cs, &w->fx);
 	assert_int_equal(count_sends(w, 1, API_STOP_REPLICA), 1);
 	assert_int_equal(count_sends(w, 2, API_STOP_REPLICA), 0);
 	forget_effects(w);
-	controller_state_replica_deleted(w->cs, "t", 0, 1, true, &w->fx);
+	controller_state_replica_deleted(w->cs, "t", 0, 1, JUST_SENT, true, &w->fx);
 	assert_int_equal(w->fx.first->kind, EFFECT_DELETE_TOPIC);
 	controller_state_topic_deleted(w->cs, "t");
 	assert_false(controller_state_knows_topic(w->cs, "t"));
@@ -389,6 +389,42 @@ an_event_is_told_of_what_it_changed_alone(void **state)
 
 /* ---- deletion ---- */
 
+static uint64_t
+deletion_sent_to(const struct world *w, int32_t broker_id)
+{
+	const struct effect *e = w->fx.first;
+
+	while (e->broker_id != broker_id || e->api_key != API_STOP_REPLICA)
+		e = e->next;
+	return e->deletion;
+}
+
+static void
+the_answer_to_a_former_deletion_does_not_count_for_a_topic_of_the_same_name(void **state)
+{
+	struct world *w = *state;
+	uint64_t former;
+
+	brokers_are(w, all, 3, 0);
+	topic_is(w, "t", (int32_t[]){1}, 1);
+	write_succeeds(w, "t", 0);
+	controller_state_delete(w->cs, "t", &w->fx);
+	controller_state_flush(w->cs, &w->fx);
+	former = deletion_sent_to(w, 1);
+	forget_effects(w);
+	controller_state_topic_deleted(w->cs, "t");
+	topic_is(w, "t", (int32_t[]){1}, 1);
+	write_succeeds(w, "t", 0);
+	controller_state_delete(w->cs, "t", &w->fx);
+	controller_state_flush(w->cs, &w->fx);
+	assert_true(deletion_sent_to(w, 1) > former);
+	forget_effects(w);
+	controller_state_replica_deleted(w->cs, "t", 0, 1, former, true, &w->fx);
+	assert_null(w->fx.first);
+	controller_state_replica_deleted(w->cs, "t", 0, 1, former + 1, true, &w->fx);
+	assert_int_equal(w->fx.first->kind, EFFECT_DELETE_TOPIC);
+}
+
 static void
 a_deletion_that_failed_is_tried_again_when_a_broker_of_the_topic_starts(void **state)
 {
@@ -401,7 +437,8 @@ a_deletion_that_failed_is_tried_again_when_a_broker_of_the_topic_starts(void **s
 	controller_state_flush(w->cs, &w->fx);
 	assert_int_equal(count_sends(w, 1, API_STOP_REPLICA), 1);
 	forget_effects(w);
-	controller_state_replica_deleted(w->cs, "t", 0, 1, false, &w->fx); /* its disk is ill */
+	controller_state_replica_deleted(w->cs, "t", 0, 1, JUST_SENT, false,
+					 &w->fx); /* its disk is ill */
 	controller_state_flush(w->cs, &w->fx);
 	assert_null(w->fx.first);
 	brokers_from(w, (int32_t[]){1, 2, 3}, 3, 2, 100); /* 3 has nothing to do with it */
@@ -413,9 +450,9 @@ a_deletion_that_failed_is_tried_again_when_a_broker_of_the_topic_starts(void **s
 	assert_int_equal(count_sends(w, 1, API_STOP_REPLICA), 1);
 	assert_int_equal(count_sends(w, 2, API_STOP_REPLICA), 1);
 	forget_effects(w);
-	controller_state_replica_deleted(w->cs, "t", 0, 1, true, &w->fx);
+	controller_state_replica_deleted(w->cs, "t", 0, 1, JUST_SENT, true, &w->fx);
 	assert_null(w->fx.first);
-	controller_state_replica_deleted(w->cs, "t", 0, 2, true, &w->fx);
+	controller_state_replica_deleted(w->cs, "t", 0, 2, JUST_SENT, true, &w->fx);
 	assert_int_equal(w->fx.first->kind, EFFECT_DELETE_TOPIC);
 }
 
@@ -556,6 +593,7 @@ main(void)
 	    TEST(a_failed_directory_costs_its_broker_the_leadership),
 	    TEST(a_directory_that_failed_is_told_where_nothing_else_changes),
 	    TEST(an_event_is_told_of_what_it_changed_alone),
+	    TEST(the_answer_to_a_former_deletion_does_not_count_for_a_topic_of_the_same_name),
 	    TEST(a_deletion_that_failed_is_tried_again_when_a_broker_of_the_topic_starts),
 	    cmocka_unit_test(in_a_random_world_leaders_live_and_epochs_rise),
 	};

@@ -48,8 +48,9 @@ take_state(int id, int partition, struct told *told)
 	return 0;
 }
 
-/* Its disk may not let it go; then it is tried again when the broker is back, if at all. */
-static int delete (int id, int partition, bool topic_goes)
+/* Its disk may not let it go; only that of a topic is tried again, when the broker is back. */
+static int
+remove_replica(int id, int partition)
 {
 	struct replica *r = &w.brokers[id].replicas[partition];
 
@@ -59,8 +60,7 @@ static int delete (int id, int partition, bool topic_goes)
 		w.sums.failed_deletions++;
 		r->known = false;
 		r->leader_epoch = r->partition_epoch = -1;
-		if (!topic_goes)
-			world_note_stray(id, partition);
+		world_note_stray(id, partition);
 		return K_KAFKA_STORAGE_ERROR;
 	}
 	world_trace("broker %d deletes p%d", id, partition);
@@ -69,7 +69,7 @@ static int delete (int id, int partition, bool topic_goes)
 }
 
 static int
-stop(int id, int partition, const struct told *told, const struct command *c)
+stop(int id, int partition, const struct told *told, bool deletes)
 {
 	struct replica *r = &w.brokers[id].replicas[partition];
 	struct fencing_replica ours = what_it_knows(r, partition);
@@ -79,7 +79,7 @@ stop(int id, int partition, const struct told *told, const struct command *c)
 		return error;
 	replica_follow(r, false);
 	r->leader = -1;
-	return c->deletes ? delete (id, partition, c->deletes_topic) : 0;
+	return deletes ? remove_replica(id, partition) : 0;
 }
 
 void
@@ -102,7 +102,7 @@ broker_take_command(int id, struct command *c)
 		struct told *told = &c->partitions[p];
 
 		if (told->told && c->api_key == API_STOP_REPLICA)
-			told->error = stop(id, p, told, c);
+			told->error = stop(id, p, told, c->deletes);
 		else if (told->told)
 			told->error = take_state(id, p, told);
 		if (world_is_outside(id, p) && !goes_on(c, id))

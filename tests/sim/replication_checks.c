@@ -175,7 +175,7 @@ is_meant(const struct members *target, const struct members *wanted, const struc
 }
 
 void
-world_check_assignment(int partition, const struct assignment *before,
+world_check_assignment(int controller, int partition, const struct assignment *before,
 		       const struct assignment *after)
 {
 	const struct state_znode *state = &w.zk.states[partition];
@@ -183,9 +183,9 @@ world_check_assignment(int partition, const struct assignment *before,
 	struct members target = members_without(&after->replicas, &after->removing);
 	bool goes_back = target.count == t->settled.count && members_include(&t->settled, &target);
 
-	/* What was asked for before the last controller died may have come to nothing. */
+	/* It goes on with what it found, or with what it was told to do. */
 	if (!is_meant(&target, &t->target, &t->settled))
-		t->target = t->wanted;
+		t->target = w.brokers[controller].office.wanted[partition];
 	HOLDS(is_meant(&target, &t->target, &t->settled));
 	HOLDS(members_include(&after->replicas, &after->adding) &&
 	      members_include(&after->replicas, &after->removing));

@@ -135,7 +135,7 @@ ensemble_write_assignments(struct write *write)
 		world_trace("p%d belongs to %s", partition, members_text(&znode->replicas));
 		world_trace("  adding %s", members_text(&znode->adding));
 		world_trace("  removing %s", members_text(&znode->removing));
-		world_check_assignment(partition, &before, znode);
+		world_check_assignment(write->id, partition, &before, znode);
 		note_dropped(write, partition, &before);
 	}
 	return 0;

@@ -54,7 +54,6 @@ static void
 reassign(int id, int partition)
 {
 	struct office *o = &w.brokers[id].office;
-	struct truth *t = &w.truths[partition];
 	const char *topic = topic_name(topic_of(partition));
 	struct members target = choose_target();
 	struct effects fx;
@@ -64,7 +63,7 @@ reassign(int id, int partition)
 		return;
 	world_trace("p%d shall go to %s", partition, members_text(&target));
 	w.sums.moves_asked++;
-	t->wanted = target;
+	o->wanted[partition] = target;
 	effects_init(&fx);
 	office_carry_out(id, &fx);
 }
@@ -73,7 +72,6 @@ static void
 cancel(int id, int partition)
 {
 	struct office *o = &w.brokers[id].office;
-	struct truth *t = &w.truths[partition];
 	const char *topic = topic_name(topic_of(partition));
 	struct effects fx;
 
@@ -81,7 +79,7 @@ cancel(int id, int partition)
 		return;
 	world_trace("p%d shall stay", partition);
 	w.sums.moves_cancelled++;
-	t->wanted = t->settled;
+	o->wanted[partition] = w.truths[partition].settled;
 	effects_init(&fx);
 	office_carry_out(id, &fx);
 }

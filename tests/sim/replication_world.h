@@ -183,6 +183,7 @@ struct office {
 	struct controller_state *cs;
 	int32_t epoch, epoch_version;
 	struct link links[BROKERS];
+	struct members wanted[PARTITIONS]; /* where operators told it to move them */
 };
 
 /* An append with acks=all that waits. */
@@ -230,8 +231,8 @@ struct truth {
 	/* The last election of a leader outside the ISR, and whether it leads already. */
 	int32_t unclean_epoch;
 	bool unclean_pending;
-	/* Its brokers when it was not on the move, where it moves, where an operator wants it. */
-	struct members settled, target, wanted;
+	/* Its brokers when it was not on the move, and where it moves. */
+	struct members settled, target;
 	/* Brokers that could not be told, or only by a controller that is no more, to delete it. */
 	bool strays[BROKERS];
 };
@@ -402,7 +403,7 @@ void world_check(void);
 /* The ensemble takes a state, an assignment; a topic goes or comes. */
 void world_check_state(int partition, const struct state_znode *before,
 		       const struct state_znode *after);
-void world_check_assignment(int partition, const struct assignment *before,
+void world_check_assignment(int controller, int partition, const struct assignment *before,
 			    const struct assignment *after);
 void world_check_deletion(int topic);
 void world_begin_topic(int topic);

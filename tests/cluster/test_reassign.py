@@ -179,7 +179,8 @@ def start_in(cluster, *args):
 
 def fill(cluster, topic, partitions, mib):
     """Long records, evenly; numbers, as those of a Load, and lower ones."""
-    producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all"})
+    producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all",
+                         "enable.idempotence": True})  # a retry keeps the order
     for i in range(mib * 16):
         producer.produce(topic, str(i - 10**9).ljust(65536), partition=i % partitions)
         producer.poll(0)

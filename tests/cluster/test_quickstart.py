@@ -8,6 +8,7 @@ import pytest
 
 from conftest import BUILD, KLAMM, end_with_parent, wait_until
 
+RUNS = []  # of the test
 SCRIPT = Path(__file__).resolve().parents[2] / "etc" / "quickstart.sh"
 
 
@@ -30,6 +31,11 @@ def prepare(tmp_path):
         return build.parent
 
     yield make
+    while RUNS:  # with what they build or ask; the servers are in sessions of their own
+        run = RUNS.pop()
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
     for path in made:
         for pid in path.glob("*/pid"):
             try:
@@ -39,9 +45,11 @@ def prepare(tmp_path):
 
 
 def start(path, *args):
-    return subprocess.Popen([SCRIPT, "--dir", path, *args], stdout=subprocess.PIPE, text=True,
-                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                            preexec_fn=end_with_parent)
+    run = subprocess.Popen([SCRIPT, "--dir", path, *args], stdout=subprocess.PIPE, text=True,
+                           stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                           preexec_fn=end_with_parent, start_new_session=True)
+    RUNS.append(run)
+    return run
 
 
 def test_a_broker_that_ends_is_not_waited_for_and_its_last_words_are_shown(prepare):

@@ -42,7 +42,7 @@ read_ids(const char *option, const struct text_list *list, struct arena *arena, 
 			if (parse_int(number, 0, INT32_MAX, &id) != 0)
 				return usage_error("--%s takes brokers' ids, as in 1,2, not '%s'",
 						   option, list->items[i]);
-			if (ids != NULL && !ids_have(ids, (int32_t)count, (int32_t)id))
+			if (ids != NULL && !ids_list_has(ids, (int32_t)count, (int32_t)id))
 				ids[count++] = (int32_t)id;
 			text += len;
 			if (*text++ == '\0')
@@ -252,7 +252,7 @@ check_brokers(const struct assigned_partition *p, const struct metadata_response
 	      const struct cluster_view *cluster)
 {
 	for (int32_t i = 0; i < p->replica_count; i++) {
-		if (!ids_have(now->replica_nodes, now->replica_nodes_count, p->replicas[i]) &&
+		if (!ids_list_has(now->replica_nodes, now->replica_nodes_count, p->replicas[i]) &&
 		    cluster_view_broker(cluster, p->replicas[i]) == NULL)
 			return refuse_broker(p, p->replicas[i], cluster);
 	}
@@ -329,7 +329,8 @@ copies_of(const struct assigned_partition *target, const struct assigned_partiti
 	int32_t copies = 0;
 
 	for (int32_t i = 0; i < target->replica_count; i++)
-		copies += !ids_have(former->replicas, former->replica_count, target->replicas[i]);
+		copies +=
+		    !ids_list_has(former->replicas, former->replica_count, target->replicas[i]);
 	return copies;
 }
 

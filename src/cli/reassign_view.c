@@ -8,16 +8,6 @@
 #include "wire/kerr.h"
 
 bool
-ids_have(const int32_t *ids, int32_t count, int32_t id)
-{
-	for (int32_t i = 0; i < count; i++) {
-		if (ids[i] == id)
-			return true;
-	}
-	return false;
-}
-
-bool
 ids_equal(const int32_t *a, int32_t a_count, const int32_t *b, int32_t b_count)
 {
 	return a_count == b_count &&
@@ -33,7 +23,7 @@ ids_without(struct arena *arena, const int32_t *a, int32_t a_count, const int32_
 	if (rest == NULL)
 		return NULL;
 	for (int32_t i = 0; i < a_count; i++) {
-		if (!ids_have(b, b_count, a[i]))
+		if (!ids_list_has(b, b_count, a[i]))
 			rest[count++] = a[i];
 	}
 	*ret_count = count;

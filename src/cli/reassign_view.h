@@ -4,6 +4,7 @@
 #ifndef KLAMM_CLI_REASSIGN_VIEW_H
 #define KLAMM_CLI_REASSIGN_VIEW_H
 
+#include "base/ids.h"
 #include "cli/assignment_file.h"
 #include "cli/broker_metadata.h"
 #include "wire/generated/list_partition_reassignments.h"
@@ -35,7 +36,6 @@ MUST_CHECK int reassign_view_list(struct reassign_view *view, struct broker_call
 const struct ongoing *reassign_view_ongoing(const struct reassign_view *view, const char *topic,
 					    int32_t partition);
 
-bool ids_have(const int32_t *ids, int32_t count, int32_t id);
 bool ids_equal(const int32_t *a, int32_t a_count, const int32_t *b, int32_t b_count);
 /* Those of a that are not in b, in the arena; NULL without memory. */
 int32_t *ids_without(struct arena *arena, const int32_t *a, int32_t a_count, const int32_t *b,

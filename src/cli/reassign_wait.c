@@ -93,7 +93,7 @@ see(const struct ongoing *o, const struct replica_sizes *sizes)
 	for (int32_t i = 0; i < p->replicas_count; i++) {
 		int64_t size = replica_size(sizes, p->replicas[i], o->topic, p->partition_index);
 
-		if (!ids_have(p->adding_replicas, p->adding_replicas_count, p->replicas[i]) &&
+		if (!ids_list_has(p->adding_replicas, p->adding_replicas_count, p->replicas[i]) &&
 		    size > source)
 			source = size;
 	}
@@ -126,12 +126,12 @@ note_absent(struct waiting *w, const struct reassign_view *view)
 			int32_t id = p->adding_replicas[k];
 
 			if (cluster_view_broker(cluster, id) == NULL &&
-			    !ids_have(absent, (int32_t)count, id))
+			    !ids_list_has(absent, (int32_t)count, id))
 				absent[count++] = id;
 		}
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (ids_have(w->absent, (int32_t)w->absent_count, absent[i]))
+		if (ids_list_has(w->absent, (int32_t)w->absent_count, absent[i]))
 			continue;
 		progress_clear(&w->line);
 		complain(

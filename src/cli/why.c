@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/env.h"
+#include "base/ids.h"
 #include "cli/json_document.h"
 #include "cli/time_text.h"
 #include "cli/topic_view.h"
@@ -302,15 +303,6 @@ print_leaderless(const struct why *why, const struct klamm_explained_partition *
 					  : "unclean.leader.election.enable=false");
 }
 
-static bool
-has(const int32_t *ids, int count, int32_t id)
-{
-	for (int i = 0; i < count; i++)
-		if (ids[i] == id)
-			return true;
-	return false;
-}
-
 /* What the metadata alone tell of a replica. */
 static bool
 is_missing(const rd_kafka_metadata_t *metadata, const rd_kafka_metadata_partition_t *partition,
@@ -318,7 +310,7 @@ is_missing(const rd_kafka_metadata_t *metadata, const rd_kafka_metadata_partitio
 {
 	return partition_is_offline(metadata, partition)
 		   ? !broker_is_alive(metadata, replica)
-		   : !has(partition->isrs, partition->isr_cnt, replica);
+		   : !ids_list_has(partition->isrs, partition->isr_cnt, replica);
 }
 
 static void

@@ -1,5 +1,6 @@
 #include "replica/fencing.h"
 
+#include "base/ids.h"
 #include "wire/generated/leader_and_isr.h"
 #include "wire/kerr.h"
 
@@ -22,15 +23,6 @@ is_another_topic(const struct fencing_replica *ours, const struct uuid *topic_id
 	       !uuid_equal(topic_id, &ours->topic_id);
 }
 
-static bool
-contains(const int32_t *ids, int32_t count, int32_t id)
-{
-	for (int32_t i = 0; i < count; i++)
-		if (ids[i] == id)
-			return true;
-	return false;
-}
-
 int
 fencing_check_state(const struct fencing_replica *ours, int32_t broker_id,
 		    const struct uuid *topic_id, const struct leader_and_isr_partition_state *state)
@@ -41,7 +33,7 @@ fencing_check_state(const struct fencing_replica *ours, int32_t broker_id,
 		return K_INCONSISTENT_TOPIC_ID;
 	if (state->leader_epoch <= ours->leader_epoch)
 		return K_STALE_CONTROLLER_EPOCH;
-	if (!contains(state->replicas, state->replicas_count, broker_id))
+	if (!ids_list_has(state->replicas, state->replicas_count, broker_id))
 		return K_UNKNOWN_TOPIC_OR_PARTITION;
 	return 0;
 }

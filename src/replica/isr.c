@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/ids.h"
 #include "wire/kerr.h"
 
 static struct isr_follower *
@@ -13,15 +14,6 @@ find(const struct isr *isr, int32_t broker_id)
 		if (isr->followers[i].broker_id == broker_id)
 			return &isr->followers[i];
 	return NULL;
-}
-
-static bool
-contains(const int32_t *ids, int32_t count, int32_t id)
-{
-	for (int32_t i = 0; i < count; i++)
-		if (ids[i] == id)
-			return true;
-	return false;
 }
 
 void
@@ -86,7 +78,7 @@ isr_lead(struct isr *isr, int32_t leader_id, int32_t leader_epoch, const int32_t
 		if (known != NULL)
 			*f = *known;
 		f->broker_id = replicas[i];
-		f->in_isr = contains(members, member_count, replicas[i]);
+		f->in_isr = ids_list_has(members, member_count, replicas[i]);
 		f->in_proposal = false;
 		note_out(f, new_leader ? NULL : known, new_leader && leader_epoch > 0, now_ms);
 		if (new_epoch || known == NULL)
@@ -315,7 +307,7 @@ isr_commit(struct isr *isr, const int32_t *members, int32_t member_count)
 {
 	for (int32_t i = 0; i < isr->follower_count; i++) {
 		isr->followers[i].in_isr =
-		    contains(members, member_count, isr->followers[i].broker_id);
+		    ids_list_has(members, member_count, isr->followers[i].broker_id);
 		isr->followers[i].in_proposal = false;
 	}
 	isr->change = ISR_STABLE;

@@ -4,16 +4,8 @@
  */
 #include <errno.h>
 
+#include "base/ids.h"
 #include "replica/partition_state.h"
-
-static bool
-is_listed(const int32_t *ids, int32_t count, int32_t id)
-{
-	for (int32_t i = 0; i < count; i++)
-		if (ids[i] == id)
-			return true;
-	return false;
-}
 
 /* What the metadata know: its broker, or its directory, is not there. */
 static enum missing_reason
@@ -28,7 +20,7 @@ absence(const struct partition *p, int32_t broker_id)
 	if (metadata_broker(image, broker_id) == NULL)
 		reason = MISSING_NOT_REGISTERED;
 	else if (known != NULL &&
-		 is_listed(known->offline_replicas, known->offline_count, broker_id))
+		 ids_list_has(known->offline_replicas, known->offline_count, broker_id))
 		reason = MISSING_DIRECTORY_OFFLINE;
 	metadata_done(md);
 	return reason;

@@ -150,9 +150,9 @@ note_produced(struct api_call *call, struct produce_state *state, int16_t acks, 
 	pr->resp = resp;
 	pr->end_offset = result->last_offset + 1;
 	pr->leader_epoch = append->leader_epoch;
+	/* Whoever else has become the leader meanwhile may lack the records: that is no success. */
 	pr->acks_pending =
-	    acks == -1 &&
-	    partition_check_acks(p, pr->end_offset, pr->leader_epoch) == PARTITION_STILL_WAITING;
+	    acks == -1 && partition_check_acks(p, pr->end_offset, pr->leader_epoch) != 0;
 	if (!pr->acks_pending && !result->flush_due)
 		return;
 	partition_get(p);

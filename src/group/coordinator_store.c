@@ -237,9 +237,9 @@ append(struct group_shard *shard, struct buf *batch, const struct offsets_write 
 		return st;
 	st = partition_append(p, acks, &append, NULL, &result, NULL);
 	if (st == 0) {
-		acks_pending = acks == -1 &&
-			       partition_check_acks(p, result.last_offset + 1,
-						    append.leader_epoch) == PARTITION_STILL_WAITING;
+		/* Not only what may still come true: a leader that was deposed meanwhile, too. */
+		acks_pending = acks == -1 && partition_check_acks(p, result.last_offset + 1,
+								  append.leader_epoch) != 0;
 		if (write != NULL && (acks_pending || result.flush_due)) {
 			begin_wait(shard, write, p, &append, &result, acks_pending);
 			st = PARTITION_STILL_WAITING;

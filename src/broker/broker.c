@@ -24,12 +24,17 @@
 
 /* ---- logs ---- */
 
+/* Logs are loaded, and may fail, while the broker stops already and the replicas have gone. */
+
 static void
 on_log_loaded(void *arg, struct log *log)
 {
 	struct broker *b = arg;
 
-	replica_manager_log_loaded(b->replicas, log);
+	lock_acquire(&b->replicas_lock);
+	if (b->replicas != NULL)
+		replica_manager_log_loaded(b->replicas, log);
+	lock_release(&b->replicas_lock);
 }
 
 static void
@@ -91,8 +96,10 @@ on_dir_failed(void *arg, const char *dir, int error)
 
 	diag_error(DIAG_STORAGE, "a log directory is offline: its partitions are not served",
 		   "dir=%s error=%s", dir, strerror(error));
+	lock_acquire(&b->replicas_lock);
 	if (b->replicas != NULL)
 		replica_manager_dir_failed(b->replicas, dir);
+	lock_release(&b->replicas_lock);
 	if (b->controller_runs)
 		controller_submit(b->controller, notify_dir_failure, b);
 }
@@ -499,6 +506,7 @@ broker_start(struct broker_conf *conf, struct supervisor *supervisor, struct bro
 	b->supervisor = supervisor;
 	b->state_dir_fd = -1;
 	b->id = (int32_t)conf->broker_id;
+	lock_init(&b->replicas_lock, LOCK_BROKER);
 	conf_store_init(&b->conf_store, conf);
 	conf_store_subscribe(&b->conf_store, broker_on_conf_change, b);
 	st = start(b);
@@ -539,6 +547,17 @@ free_listeners(struct broker *b)
 	SSL_CTX_free(b->http_tls);
 }
 
+static void
+close_replicas(struct broker *b)
+{
+	struct replica_manager *replicas = b->replicas;
+
+	lock_acquire(&b->replicas_lock);
+	b->replicas = NULL;
+	lock_release(&b->replicas_lock);
+	replica_manager_close(replicas);
+}
+
 void
 broker_stop(struct broker *b)
 {
@@ -559,7 +578,7 @@ broker_stop(struct broker *b)
 	if (b->controller_has_zk)
 		controller_stop(b->controller); /* nothing is decided or submitted any more */
 	broker_close_producer_ids(b);
-	replica_manager_close(b->replicas);
+	close_replicas(b);
 	/* The registration outlives the logs: others see us go when all is on disk. */
 	log_manager_close(b->logs, b->logs_loaded);
 	session_ends = b->zk != NULL && zk_connected(b->zk);
@@ -580,6 +599,7 @@ broker_stop(struct broker *b)
 	properties_fini(&b->dynamic_default);
 	properties_fini(&b->dynamic_broker);
 	free_listeners(b);
+	lock_fini(&b->replicas_lock);
 	conf_store_fini(&b->conf_store);
 	free(b);
 }

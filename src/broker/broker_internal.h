@@ -59,6 +59,7 @@ struct broker {
 
 	struct metadata *metadata;
 	struct topic_configs *topic_configs;
+	struct lock replicas_lock; /* for the callbacks of logs, which outlive the replicas */
 	struct replica_manager *replicas;
 	struct controller *controller;
 	bool controller_runs;

@@ -117,6 +117,18 @@ def test_a_second_broker_with_the_same_id_is_refused(cluster, tmp_path):
     assert "another broker with this id" in done.stderr
 
 
+def test_a_broker_that_is_refused_ends_while_its_logs_are_loaded(cluster, tmp_path):
+    """Logs tell of themselves to replicas that have gone already."""
+    other = Broker(tmp_path / "other", 1, cluster.zookeeper.connect + cluster.chroot)
+    for number in range(500):
+        (other.data / f"t-{number}").mkdir(parents=True)
+    for _ in range(10):
+        done = subprocess.run([str(BUILD / "klammd"), str(other.write_config())], timeout=60,
+                              capture_output=True, text=True)
+        assert done.returncode == 1, done.stderr
+        assert "another broker with this id" in done.stderr
+
+
 def test_a_data_directory_of_another_cluster_is_refused(cluster, tmp_path):
     broker = cluster.brokers[0]
     broker.stop()

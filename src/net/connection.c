@@ -150,7 +150,8 @@ connection_refuse(struct connection *conn, enum close_reason reason)
 	conn->refused = true;
 	conn->closing_reason = reason;
 	lane_touch(lane, conn); /* a handshake that has failed is not a slow one */
-	reactor_arm(lane->reactor, &conn->unmute, reactor_now_ms(lane->reactor) + delay_ms);
+	/* Not earlier: the clock has cut off a part of the present millisecond. */
+	reactor_arm(lane->reactor, &conn->unmute, reactor_now_ms(lane->reactor) + delay_ms + 1);
 }
 
 void

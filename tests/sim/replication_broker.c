@@ -11,9 +11,10 @@
 /* ---- disks ---- */
 
 void
-replica_create(struct replica *r, int32_t incarnation)
+replica_create(struct replica *r, int32_t incarnation, int dir)
 {
 	r->exists = true;
+	r->dir = dir;
 	r->incarnation = incarnation;
 }
 
@@ -71,7 +72,9 @@ replica_set_high_watermark(struct replica *r, int partition, int64_t high_waterm
 bool
 broker_leads(int id, int partition)
 {
-	return w.brokers[id].replicas[partition].leader == id;
+	const struct replica *r = &w.brokers[id].replicas[partition];
+
+	return r->leader == id && !r->offline;
 }
 
 static bool
@@ -179,8 +182,6 @@ replica_decide(int id, int partition, const struct told *told)
 	struct replica *r = &w.brokers[id].replicas[partition];
 	bool new_epoch = told->leader_epoch != r->leader_epoch, lead = told->leader == id;
 
-	if (!r->exists)
-		replica_create(r, told->incarnation);
 	r->known = true;
 	if (told->partition_epoch < r->partition_epoch)
 		return;
@@ -224,6 +225,8 @@ check_fetch(int id, int from, struct fetch *f)
 
 	if (!r->known)
 		return K_UNKNOWN_TOPIC_OR_PARTITION;
+	if (r->offline)
+		return K_KAFKA_STORAGE_ERROR;
 	error = fencing_check_reader(&known, &wanted, f->leader_epoch);
 	if (error != 0)
 		return error;
@@ -403,8 +406,8 @@ replica_turn(int id, int partition)
 		w.sums.shrinks += isr_propose_shrink(&r->isr, r->end, LAG_MAX_MS, w.now_ms);
 	if (!w.calm && percent(20))
 		client_appends(id, partition);
-	if (percent(10))
+	if (percent(10) && !r->offline)
 		r->checkpointed = r->high_watermark;
-	if (percent(10))
+	if (percent(10) && !r->offline)
 		r->flushed = r->end;
 }

@@ -109,7 +109,7 @@ check_replica(int id, int partition)
 	struct truth *t = &w.truths[partition];
 
 	if (!r->exists)
-		t->strays[id] = false;
+		t->strays[id] = t->overlooked[id] = false;
 	if (!is_current(r, partition))
 		return;
 	HOLDS(r->end == 0 || r->log[0].value > t->born); /* nothing of a former topic */
@@ -207,7 +207,8 @@ world_check_deletion(int topic)
 		const struct members *replicas = &w.zk.assignments[p].replicas;
 
 		for (int32_t i = 0; topic_of(p) == topic && i < replicas->count; i++)
-			HOLDS(!is_current(&w.brokers[replicas->ids[i]].replicas[p], p));
+			HOLDS(!is_current(&w.brokers[replicas->ids[i]].replicas[p], p) ||
+			      w.truths[p].overlooked[replicas->ids[i]]);
 	}
 }
 

@@ -208,6 +208,14 @@ ensemble_ask_to_delete(int topic)
 		w.brokers[i].deletions_changed = true;
 }
 
+void
+ensemble_tell_of_directory(int id)
+{
+	w.zk.dir_events[id] = true;
+	for (int i = 0; i < w.broker_count; i++)
+		w.brokers[i].dirs_changed = true;
+}
+
 /* ---- what befalls who writes ---- */
 
 static int

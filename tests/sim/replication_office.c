@@ -60,6 +60,7 @@ fill_leader_and_isr(const struct leader_and_isr_request *req, struct command *c)
 			struct told *told = told_of(c, ts->topic_name, s->partition_index);
 
 			told->incarnation = incarnation_of(&ts->topic_id);
+			told->is_new = s->is_new;
 			told->leader = s->leader;
 			told->leader_epoch = s->leader_epoch;
 			told->partition_epoch = s->partition_epoch;
@@ -141,6 +142,21 @@ send_commands(int id)
 	}
 }
 
+static void
+take_answer(struct office *o, int from, const struct command *answer, int p, struct effects *fx)
+{
+	const struct told *told = &answer->partitions[p];
+	struct uuid topic = topic_id(topic_of(p), told->incarnation);
+
+	if (answer->api_key == API_STOP_REPLICA && answer->deletion != 0)
+		controller_state_replica_deleted(o->cs, topic_name(topic_of(p)), number_of(p), from,
+						 answer->deletion, told->error == 0, fx);
+	else if (answer->api_key == API_LEADER_AND_ISR &&
+		 (told->error == 0 || told->error == K_KAFKA_STORAGE_ERROR))
+		controller_state_replica_offline(o->cs, &topic, number_of(p), from,
+						 told->error != 0, fx);
+}
+
 void
 office_answered(int id, int to, const struct command *answer)
 {
@@ -151,14 +167,12 @@ office_answered(int id, int to, const struct command *answer)
 	HOLDS(l->count > 0);
 	l->first = (l->first + 1) % COMMANDS;
 	l->count--;
-	if (answer->api_key != API_STOP_REPLICA || answer->deletion == 0 || answer->error != 0)
+	if (answer->error != 0)
 		return;
 	effects_init(&fx);
 	for (int p = 0; p < PARTITIONS; p++)
 		if (answer->partitions[p].told)
-			controller_state_replica_deleted(o->cs, topic_name(topic_of(p)),
-							 number_of(p), to, answer->deletion,
-							 answer->partitions[p].error == 0, &fx);
+			take_answer(o, to, answer, p, &fx);
 	office_carry_out(id, &fx);
 }
 
@@ -448,6 +462,17 @@ read_topics(int id, struct effects *fx)
 			read_topic(o, t, fx);
 }
 
+/* A new controller tells everybody everything anyway. */
+static void
+read_directories(int id, bool probes)
+{
+	w.brokers[id].dirs_changed = false;
+	for (int i = 0; i < w.broker_count; i++)
+		if (w.zk.dir_events[i] && probes)
+			controller_state_probe(w.brokers[id].office.cs, i);
+	memset(w.zk.dir_events, 0, sizeof(w.zk.dir_events));
+}
+
 static void
 take_office(int id)
 {
@@ -456,6 +481,7 @@ take_office(int id)
 
 	effects_init(&fx);
 	w.brokers[id].topics_changed = false;
+	read_directories(id, false);
 	for (int t = 0; t < w.topic_count; t++)
 		if (w.zk.topics[t].exists)
 			read_topic(o, t, NULL);
@@ -482,6 +508,8 @@ look_again(int id)
 		read_topics(id, &fx);
 	else if (b->deletions_changed)
 		read_deletions(id, &fx);
+	else if (b->dirs_changed)
+		read_directories(id, true);
 	office_carry_out(id, &fx);
 }
 
@@ -539,6 +567,9 @@ office_turn(int id)
 			broker_session_lost(id);
 		return;
 	}
+	if (b->dir_untold)
+		ensemble_tell_of_directory(id);
+	b->dir_untold = false;
 	if (b->controller_changed && percent(60))
 		look_at_controller(id);
 	if (percent(60))

@@ -15,7 +15,8 @@ static struct fencing_replica
 what_it_knows(const struct replica *r, int partition)
 {
 	return (struct fencing_replica){
-	    topic_id(topic_of(partition), r->known ? r->incarnation : 0), r->leader_epoch, false};
+	    topic_id(topic_of(partition), r->known ? r->incarnation : 0), r->leader_epoch,
+	    r->offline};
 }
 
 /* Whether who said this may still say more to this broker. */
@@ -29,6 +30,28 @@ goes_on(const struct command *c, int id)
 	       o->links[id].broker_epoch == epoch && w.zk.broker_epochs[id] == epoch;
 }
 
+/*
+ * The replica is there, or can be made: where a directory has failed it may be in that one, unless
+ * the controller says that it is new. Then whoever brings the directory back takes it away there.
+ */
+static int
+find_or_create(int id, int partition, const struct told *told)
+{
+	struct broker *b = &w.brokers[id];
+	struct replica *r = &b->replicas[partition];
+	int dir = (int)below(DIRS);
+
+	if (r->exists && !b->failed[r->dir])
+		return 0;
+	for (int d = 0; d < DIRS; d++)
+		if (b->failed[d] && !told->is_new)
+			return K_KAFKA_STORAGE_ERROR;
+	replica_delete(r);
+	w.truths[partition].strays[id] = w.truths[partition].overlooked[id] = false;
+	replica_create(r, told->incarnation, b->failed[dir] ? DIRS - 1 - dir : dir);
+	return 0;
+}
+
 static int
 take_state(int id, int partition, struct told *told)
 {
@@ -40,9 +63,11 @@ take_state(int id, int partition, struct told *told)
 						       .replicas_count = told->replicas.count};
 	int error = fencing_check_state(&ours, id, &topic, &state);
 
+	if (error == 0)
+		error = find_or_create(id, partition, told);
 	if (error != 0)
 		return error;
-	if (r->exists && r->incarnation != told->incarnation)
+	if (r->incarnation != told->incarnation)
 		return K_INCONSISTENT_TOPIC_ID; /* so says the log */
 	replica_decide(id, partition, told);
 	return 0;
@@ -55,6 +80,11 @@ remove_replica(int id, int partition)
 	struct replica *r = &w.brokers[id].replicas[partition];
 
 	replica_forget_clients(id, partition);
+	if (r->exists && w.brokers[id].failed[r->dir]) {
+		w.truths[partition].overlooked[id] = true;
+		world_note_stray(id, partition);
+		return 0;
+	}
 	if (r->exists && !w.calm && below(1000) < w.disk_per_mille) {
 		world_trace("broker %d cannot delete p%d", id, partition);
 		w.sums.failed_deletions++;
@@ -75,6 +105,8 @@ stop(int id, int partition, const struct told *told, bool deletes)
 	struct fencing_replica ours = what_it_knows(r, partition);
 	int error = r->known ? fencing_check_stop(&ours, told->leader_epoch) : 0;
 
+	if (error == K_KAFKA_STORAGE_ERROR && deletes)
+		world_note_stray(id, partition); /* unless its topic goes: that is tried again */
 	if (error != 0)
 		return error;
 	replica_follow(r, false);
@@ -155,7 +187,9 @@ broker_start(int id)
 
 	broker_expire(id);
 	b->runs = true;
-	b->stands_still = b->cut_from_ensemble = b->stops = false;
+	b->stands_still = b->cut_from_ensemble = b->stops = b->dir_untold = false;
+	if (w.calm || (b->failed[0] && b->failed[1]) || percent(60))
+		broker_mend_directories(id, -1);
 	b->life++;
 	b->controller_epoch = 0;
 	b->controller = -1;
@@ -170,12 +204,46 @@ broker_start(int id)
 		r->epoch_start = -1;
 		r->given_up = -1;
 		r->members.count = 0;
-		r->known = false;
+		r->known = r->offline = false;
 		replica_follow(r, false);
 	}
 	world_note_strays(id);
 	world_trace("broker %d starts", id);
 	join_ensemble(id);
+}
+
+void
+broker_fail_directory(int id, int dir)
+{
+	struct broker *b = &w.brokers[id];
+
+	if (b->failed[dir])
+		return;
+	world_trace("directory %d of broker %d fails", dir, id);
+	w.sums.failed_dirs++;
+	b->failed[dir] = b->dir_untold = true;
+	for (int p = 0; p < PARTITIONS; p++) {
+		struct replica *r = &b->replicas[p];
+
+		if (!r->known || !r->exists || r->dir != dir)
+			continue;
+		r->offline = true;
+		replica_follow(r, false);
+		replica_forget_clients(id, p);
+	}
+	if (b->failed[DIRS - 1 - dir])
+		broker_end(id, true);
+}
+
+void
+broker_mend_directories(int id, int empty)
+{
+	struct broker *b = &w.brokers[id];
+
+	memset(b->failed, 0, sizeof(b->failed));
+	for (int p = 0; p < PARTITIONS; p++)
+		if (b->replicas[p].exists && b->replicas[p].dir == empty)
+			replica_delete(&b->replicas[p]);
 }
 
 void

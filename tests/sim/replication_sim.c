@@ -4,8 +4,9 @@
  * under a process that does not know it; an ensemble that is away in the middle of a controller's
  * work, with or without having done what was asked; a controller's node that is deleted; calls
  * that are delayed, overtaken, repeated, dropped and answered to nobody; brokers that stand still;
- * links that are cut; controlled shutdowns; clients that write with acks=all to whoever believes
- * to lead; operators who move partitions, change their minds, delete topics and make them anew.
+ * links that are cut; log directories that fail, and come back whole or empty; controlled
+ *shutdowns; clients that write with acks=all to whoever believes to lead; operators who move
+ *partitions, change their minds, delete topics and make them anew.
  *
  *	replication_sim [--seed N [--trace]] [--seeds COUNT]
  *
@@ -18,7 +19,8 @@
  *     from then on 1 and 2 hold of what he has;
  *  6. a reassignment ends with just the replicas that were asked for, all of them in the ISR; a
  *     topic goes when its replicas have; one that is made anew shows no record of the former;
- * and when the faults end, all replicas are in the ISR again with equal logs, all of it committed,
+ * and when the faults end, somebody leads wherever a member of the ISR has a directory that works;
+ * when directories are replaced, all replicas are in the ISR again with equal logs, all committed,
  * what was on the move has arrived, what was to be deleted is gone, and no broker holds a replica
  * that it could have been told to delete. It could not when its session, or the controller, ended
  * before StopReplica was answered: nobody remembers that, as in Kafka. An operator removes such a
@@ -69,8 +71,9 @@ may_lose_power(int id)
 	    !controller_is_up_to_date())
 		return false;
 	for (int i = 0; i < w.broker_count; i++)
-		if (i != id && (!w.brokers[i].runs || w.zk.sessions[i] != w.brokers[i].session ||
-				w.brokers[i].stops))
+		if (i != id &&
+		    (!w.brokers[i].runs || w.brokers[i].failed[0] || w.brokers[i].failed[1] ||
+		     w.zk.sessions[i] != w.brokers[i].session || w.brokers[i].stops))
 			return false;
 	for (int p = 0; p < PARTITIONS; p++) {
 		const struct members *isr = &w.zk.states[p].isr;
@@ -100,6 +103,10 @@ lose_power(int id)
 	broker_end(id, percent(50));
 	for (int p = 0; p < PARTITIONS; p++)
 		replica_truncate(&b->replicas[p], b->replicas[p].flushed);
+	if (w.dir_per_mille > 0 && percent(50)) {
+		w.sums.empty_dirs++;
+		broker_mend_directories(id, (int)below(DIRS));
+	}
 	world_trace("broker %d had no power", id);
 }
 
@@ -208,6 +215,8 @@ chaos(void)
 		call_break();
 	if (below(1000) < 4 && w.zk.controller >= 0 && w.without_power < 0)
 		ensemble_vacate(); /* somebody deleted the node */
+	if (w.brokers[id].runs && w.without_power < 0 && below(1000) < w.dir_per_mille)
+		broker_fail_directory(id, (int)below(DIRS));
 	operator_turn(id);
 }
 
@@ -329,6 +338,46 @@ trace_state(void)
 	}
 }
 
+/*
+ * Led by somebody, unless there is nobody in the ISR whose directory works; or who should lead has
+ * a stray of a former topic in its way.
+ */
+static bool
+is_served(int partition)
+{
+	const struct state_znode *state = &w.zk.states[partition];
+	bool any_can = false;
+
+	if (!topic_znode_of(partition)->exists || topic_znode_of(partition)->to_be_deleted)
+		return true;
+	for (int32_t i = 0; state->exists && i < state->isr.count; i++) {
+		int id = state->isr.ids[i];
+		const struct broker *b = &w.brokers[id];
+		const struct replica *r = &b->replicas[partition];
+
+		if (world_is_outside(id, partition))
+			return true;
+		any_can = any_can || !b->runs || (r->exists && !b->failed[r->dir]);
+	}
+	return !any_can || (state->leader >= 0 && broker_leads(state->leader, partition));
+}
+
+/* Directories that have failed are replaced, once everybody who can leads in their place. */
+static void
+replace_directories(void)
+{
+	for (int turns = 0, served = 0; served < PARTITIONS; turns++) {
+		HOLDS(turns < CALM_TURNS);
+		bring_back((int)below((uint32_t)w.broker_count), 20);
+		take_turn();
+		for (served = 0; served < PARTITIONS && is_served(served);)
+			served++;
+	}
+	for (int id = 0; id < w.broker_count; id++)
+		if (w.brokers[id].runs && (w.brokers[id].failed[0] || w.brokers[id].failed[1]))
+			broker_end(id, true);
+}
+
 static void
 calm_down(void)
 {
@@ -336,6 +385,7 @@ calm_down(void)
 	memset(w.cut, 0, sizeof(w.cut));
 	for (int id = 0; id < w.broker_count; id++)
 		w.brokers[id].stands_still = w.brokers[id].cut_from_ensemble = false;
+	replace_directories();
 	for (int turns = 0; !is_quiet(); turns++) {
 		if (turns == CALM_TURNS - 1)
 			trace_state();
@@ -372,6 +422,7 @@ begin_world(uint64_t seed, bool trace)
 	w.move_per_mille = percent(30) ? 0 : percent(50) ? 10 : 40;
 	w.disk_per_mille = below(2) * 50;
 	w.wait_per_mille = below(3) * 30;
+	w.dir_per_mille = percent(60) ? 0 : percent(50) ? 2 : 8;
 	w.delete_per_mille = percent(50) ? 0 : percent(50) ? 2 : 8;
 	for (int id = 0; id < w.broker_count; id++)
 		HOLDS(controller_state_new(id, "PLAINTEXT", &w.brokers[id].office.cs) == 0);
@@ -406,6 +457,8 @@ print_sums(uint64_t worlds, const struct sums *sums)
 	       " commands refused by their epochs\n",
 	       sums->elections, sums->unclean_elections, sums->shrinks, sums->expands,
 	       sums->truncated, sums->refusals);
+	printf("%" PRIu64 " log directories failed, %" PRIu64 " came back empty\n",
+	       sums->failed_dirs, sums->empty_dirs);
 	printf("%" PRIu64 " reassignments asked for, %" PRIu64 " cancelled, %" PRIu64
 	       " ended; %" PRIu64 " topics made, %" PRIu64 " deleted; %" PRIu64
 	       " deletions failed, %" PRIu64 " strays; %" PRIu64 " waits for the ensemble, %" PRIu64

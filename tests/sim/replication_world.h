@@ -21,6 +21,7 @@
 #define BROKERS 5
 #define PARTITIONS 2 /* of all topics */
 #define TOPICS 2
+#define DIRS 2       /* log directories of a broker */
 #define RECORDS 1024 /* the longest log */
 #define EPOCHS 2048  /* the highest leader epoch */
 #define CALLS 128    /* on their way at one time */
@@ -70,6 +71,7 @@ struct ensemble {
 	struct topic_znode topics[TOPICS];
 	struct assignment assignments[PARTITIONS];
 	struct state_znode states[PARTITIONS];
+	bool dir_events[BROKERS]; /* below /log_dir_event_notification */
 };
 
 /* One partition on one broker. */
@@ -77,11 +79,13 @@ struct replica {
 	/* On disk. */
 	bool exists;
 	int32_t incarnation; /* of its topic */
+	int dir;
 	struct record log[RECORDS];
 	int64_t end, flushed, checkpointed;
 	struct leader_epochs epochs;
 	/* In the process. */
-	bool known; /* a controller told of it */
+	bool known;   /* a controller told of it */
+	bool offline; /* its directory has failed since */
 	int64_t high_watermark;
 	int32_t leader, leader_epoch, partition_epoch;
 	struct members members; /* all replicas, as the controller says */
@@ -105,6 +109,7 @@ struct command {
 	struct told {
 		bool told;
 		int32_t incarnation; /* of the topic; StopReplica does not say */
+		bool is_new;
 		int32_t leader, leader_epoch, partition_epoch, controller_epoch;
 		struct members isr, replicas;
 		/* The answer. */
@@ -200,7 +205,7 @@ struct broker {
 	int64_t session; /* as the process believes; 0: none */
 	int64_t epoch;
 	/* Watches that have fired. */
-	bool controller_changed, brokers_changed, topics_changed, deletions_changed;
+	bool controller_changed, brokers_changed, topics_changed, deletions_changed, dirs_changed;
 	struct office office;
 	/* What UpdateMetadata told. */
 	int32_t controller_epoch, controller;
@@ -208,6 +213,8 @@ struct broker {
 	uint32_t alter_id;    /* the AlterPartition that is waited for; 0: none */
 	uint32_t shutdown_id; /* the same of ControlledShutdown */
 	bool stops;           /* a controlled shutdown is under way */
+	bool failed[DIRS];    /* until somebody sees to it, over lives of the process */
+	bool dir_untold;      /* one has failed, which the ensemble does not know */
 	struct pending pending[APPENDS];
 	int pending_count;
 	struct replica replicas[PARTITIONS];
@@ -218,7 +225,7 @@ struct sums {
 	uint64_t turns, acknowledged, elections, unclean_elections, offices, crashes, truncated;
 	uint64_t shrinks, expands, power_losses, refusals;
 	uint64_t moves_asked, moves_cancelled, moves_ended, topics_deleted, topics_created;
-	uint64_t strays, failed_deletions, conflicts, waits;
+	uint64_t strays, failed_deletions, conflicts, waits, failed_dirs, empty_dirs;
 };
 
 /* What is known of a partition from outside, for the checks. */
@@ -235,6 +242,9 @@ struct truth {
 	struct members settled, target;
 	/* Brokers that could not be told, or only by a controller that is no more, to delete it. */
 	bool strays[BROKERS];
+	/* Brokers that said they had none to delete: it was in a directory that had failed before
+	 * they started. */
+	bool overlooked[BROKERS];
 };
 
 struct world {
@@ -259,6 +269,7 @@ struct world {
 	uint32_t unclean_percent;                /* of topics */
 	uint32_t move_per_mille, delete_per_mille;
 	uint32_t disk_per_mille; /* of deletions that fail */
+	uint32_t dir_per_mille;  /* of steps at which a log directory fails */
 	uint32_t wait_per_mille; /* of writes to the ensemble that lose the connection */
 	bool trace;
 	struct sums sums;
@@ -304,7 +315,7 @@ struct topic_znode *topic_znode_of(int partition);
 
 /* ---- disks ---- */
 
-void replica_create(struct replica *r, int32_t incarnation);
+void replica_create(struct replica *r, int32_t incarnation, int dir);
 void replica_delete(struct replica *r);
 void replica_append(struct replica *r, int partition, struct record record);
 void replica_truncate(struct replica *r, int64_t end);
@@ -344,6 +355,10 @@ void broker_end(int id, bool session_ends);
 /* The ensemble forgets its session. */
 void broker_expire(int id);
 void broker_turn(int id);
+/* A log directory fails; with the last one the process ends. */
+void broker_fail_directory(int id, int dir);
+/* Each directory as it was, whole; or (-1: none) one of them empty. */
+void broker_mend_directories(int id, int empty);
 void broker_take_command(int id, struct command *command);
 /* The process notices that its session is gone, and opens another. */
 void broker_session_lost(int id);
@@ -376,6 +391,7 @@ void ensemble_ask_to_delete(int topic);
 /* ---- the office ---- */
 
 void office_turn(int id);
+void ensemble_tell_of_directory(int id);
 void office_alter(int id, int from, struct alteration *alteration);
 void office_shut_down(int id, int from, struct shutdown *shutdown);
 /* The oldest command to a broker was answered. */

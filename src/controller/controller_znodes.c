@@ -197,10 +197,10 @@ try_topic_writes(struct controller *c, struct topic_write *writes, size_t count,
 	}
 	if (st == 0)
 		st = zk_run(c->zk, requests, asked);
-	for (size_t i = 0; st == 0 && i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct topic_write *w = &writes[i];
 
-		if (w->st == 0 && w->ops[0].st == -ESTALE)
+		if (st == 0 && w->st == 0 && w->ops[0].st == -ESTALE)
 			st = -ESTALE;
 		else if (w->st == 0)
 			w->st = w->ops[1].st;

@@ -182,6 +182,20 @@ on_session(void *arg, enum zk_session_state state)
 
 /* The thread */
 
+void
+controller_begin(struct controller *c, struct zk *zk)
+{
+	c->zk = zk;
+	c->started = true;
+	stand_for_election(c);
+}
+
+void
+controller_run_timers(struct controller *c)
+{
+	timers_run(&c->timers, env_monotonic_ms(c->settings.env));
+}
+
 static void *
 controller_main(void *arg)
 {
@@ -197,7 +211,7 @@ controller_main(void *arg)
 		int timeout = next == INT64_MAX ? -1 : next <= now ? 0 : (int)(next - now);
 
 		mailbox_wait(c->mailbox, timeout);
-		timers_run(&c->timers, env_monotonic_ms(c->settings.env));
+		controller_run_timers(c);
 	}
 	return NULL;
 }
@@ -319,6 +333,7 @@ controller_start(struct controller *c, struct zk *zk)
 	c->zk = zk;
 	c->started = true;
 	st = -pthread_create(&c->thread, NULL, controller_main, c);
+	c->has_thread = st == 0;
 	if (st != 0)
 		c->started = false;
 	else
@@ -356,7 +371,8 @@ controller_stop(struct controller *c)
 	/* What waits for the ensemble gives up; what was submitted is still run. */
 	zk_interrupt(c->zk);
 	mailbox_post(c->mailbox, stop, c);
-	pthread_join(c->thread, NULL);
+	if (c->has_thread)
+		pthread_join(c->thread, NULL);
 	c->started = false;
 	lock_acquire(&c->submit_lock);
 	c->stopped = true;

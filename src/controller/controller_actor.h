@@ -30,7 +30,7 @@ struct controller {
 	struct mailbox *mailbox;
 	struct timers timers;
 	pthread_t thread;
-	bool started;
+	bool started, has_thread;
 	_Atomic bool stopping;
 	struct lock submit_lock;
 	bool stopped;         /* under submit_lock: the thread has ended */
@@ -113,7 +113,13 @@ MUST_CHECK int office_write_requested(struct controller *c);
 /* The leaders are balanced some time after taking office, and then in intervals. */
 void office_begin_balance(struct controller *c);
 timer_fn office_on_balance;
-/* In controller.c: what every failure of the office leads to. */
+/*
+ * In controller.c: what its thread does, for who takes the thread's place and runs the mailbox.
+ * Takes the session over and stands for election; runs the timers that are due.
+ */
+void controller_begin(struct controller *c, struct zk *zk);
+void controller_run_timers(struct controller *c);
+/* What every failure of the office leads to. */
 void controller_lost_office(struct controller *c, int st);
 
 #endif

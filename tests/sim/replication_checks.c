@@ -184,8 +184,10 @@ world_check_assignment(int controller, int partition, const struct assignment *b
 	bool goes_back = target.count == t->settled.count && members_include(&t->settled, &target);
 
 	/* It goes on with what it found, or with what it was told to do. */
-	if (!is_meant(&target, &t->target, &t->settled))
-		t->target = w.brokers[controller].office.wanted[partition];
+	if (!is_meant(&target, &t->target, &t->settled) &&
+	    (!office_was_asked(controller, partition, &t->target) ||
+	     !is_meant(&target, &t->target, &t->settled)))
+		t->target = w.brokers[controller].wanted[partition];
 	HOLDS(is_meant(&target, &t->target, &t->settled));
 	HOLDS(members_include(&after->replicas, &after->adding) &&
 	      members_include(&after->replicas, &after->removing));

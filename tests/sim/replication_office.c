@@ -1,30 +1,46 @@
 /*
- * The controller on each broker: controller.c, controller_office.c, controller_znodes.c and
- * controller_service.c in small, around the real controller_state.
+ * The process of a broker as far as its controller needs it: the real controller (controller.c and
+ * all of its office), whose thread is our turns; its session (replication_ensemble.c); and its
+ * requests to brokers, encoded by it, decoded here, and put on the links. controller_channel.h is
+ * implemented here in the place of controller_channel.c.
  */
 #include "tests/sim/replication_world.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "controller/controller_actor.h"
 #include "replica/fencing.h"
 #include "wire/api_table.h"
+#include "wire/generated/alter_partition.h"
+#include "wire/generated/controlled_shutdown.h"
 #include "wire/generated/leader_and_isr.h"
 #include "wire/generated/stop_replica.h"
 #include "wire/generated/update_metadata.h"
 #include "wire/kerr.h"
+#include "zk/znode_broker.h"
 
-#define ROUNDS_MAX 64
+#define ARENA_BYTES ((size_t)1 << 20)
+#define ALTER_PARTITION_VERSION 3
 
-/* ---- links ---- */
+/* One that waits on a link. */
+struct request {
+	struct request *next;
+	struct command command;
+	int16_t api_version;
+	/* To ourselves. */
+	controller_response_fn *done;
+	void *done_arg;
+};
 
-static void
-close_link(struct link *l)
+static void *
+must(void *p)
 {
-	l->broker_epoch = 0;
-	l->count = 0;
-	l->call_id = 0;
+	HOLDS(p != NULL);
+	return p;
 }
+
+/* ---- requests, decoded ---- */
 
 /* By the name, which ends where the text of a request says. */
 static struct told *
@@ -102,456 +118,441 @@ fill_stop_replica(const struct stop_replica_request *req, struct command *c)
 }
 
 static void
-enqueue(struct office *o, const struct effect *e)
+decode(const struct buf *body, int version, struct command *c)
 {
-	struct link *l = &o->links[e->broker_id];
-	struct command *c;
+	struct leader_and_isr_request lai;
+	struct update_metadata_request um;
+	struct stop_replica_request sr;
+	struct arena arena;
+	struct wire_in in;
 
-	if (l->broker_epoch == 0)
-		return;
-	if (l->queue == NULL)
-		l->queue = calloc(COMMANDS, sizeof(*l->queue));
-	HOLDS(l->queue != NULL && l->count < COMMANDS);
-	c = &l->queue[(l->first + l->count++) % COMMANDS];
-	memset(c, 0, sizeof(*c));
-	c->api_key = e->api_key;
-	c->deletion = e->deletion;
-	if (e->api_key == API_LEADER_AND_ISR)
-		fill_leader_and_isr(e->request, c);
-	else if (e->api_key == API_UPDATE_METADATA)
-		fill_update_metadata(e->request, c);
-	else
-		fill_stop_replica(e->request, c);
-	HOLDS(c->controller_epoch == o->epoch);
+	arena_init(&arena, ARENA_BYTES);
+	wire_in_init(&in, buf_slice(body), &arena);
+	if (c->api_key == API_LEADER_AND_ISR) {
+		HOLDS(leader_and_isr_request_decode(&lai, version, &in) == 0);
+		fill_leader_and_isr(&lai, c);
+	} else if (c->api_key == API_UPDATE_METADATA) {
+		HOLDS(update_metadata_request_decode(&um, version, &in) == 0);
+		fill_update_metadata(&um, c);
+	} else {
+		HOLDS(stop_replica_request_decode(&sr, version, &in) == 0);
+		fill_stop_replica(&sr, c);
+	}
+	HOLDS(wire_in_left(&in) == 0);
+	arena_fini(&arena);
+}
+
+/* ---- answers, encoded ---- */
+
+static void
+encode_leader_and_isr(const struct command *c, int version, struct wire_out *out)
+{
+	struct leader_and_isr_partition_error errors[PARTITIONS];
+	struct leader_and_isr_topic_error topics[PARTITIONS];
+	struct leader_and_isr_response resp;
+
+	leader_and_isr_response_init(&resp);
+	resp.error_code = (int16_t)c->error;
+	resp.topics = topics;
+	for (int p = 0; p < PARTITIONS && c->error == 0; p++) {
+		int32_t n = resp.topics_count;
+
+		if (!c->partitions[p].told)
+			continue;
+		errors[n] = (struct leader_and_isr_partition_error){
+		    .partition_index = number_of(p), .error_code = (int16_t)c->partitions[p].error};
+		topics[n] = (struct leader_and_isr_topic_error){
+		    topic_id(topic_of(p), c->partitions[p].incarnation), &errors[n], 1};
+		resp.topics_count++;
+	}
+	HOLDS(leader_and_isr_response_encode(&resp, version, out) == 0);
 }
 
 static void
-send_commands(int id)
+encode_stop_replica(const struct command *c, int version, struct wire_out *out)
+{
+	struct stop_replica_partition_error errors[PARTITIONS];
+	struct stop_replica_response resp;
+
+	stop_replica_response_init(&resp);
+	resp.error_code = (int16_t)c->error;
+	resp.partition_errors = errors;
+	for (int p = 0; p < PARTITIONS && c->error == 0; p++)
+		if (c->partitions[p].told)
+			errors[resp.partition_errors_count++] =
+			    (struct stop_replica_partition_error){str_of(topic_name(topic_of(p))),
+								  number_of(p),
+								  (int16_t)c->partitions[p].error};
+	HOLDS(stop_replica_response_encode(&resp, version, out) == 0);
+}
+
+static void
+encode_answer(const struct command *c, int version, struct buf *body)
+{
+	struct update_metadata_response um = {.error_code = (int16_t)c->error};
+	struct wire_out out;
+
+	wire_out_init(&out, body);
+	if (c->api_key == API_LEADER_AND_ISR)
+		encode_leader_and_isr(c, version, &out);
+	else if (c->api_key == API_STOP_REPLICA)
+		encode_stop_replica(c, version, &out);
+	else
+		HOLDS(update_metadata_response_encode(&um, version, &out) == 0);
+	wire_out_fini(&out);
+}
+
+/* ---- links ---- */
+
+static void
+enqueue(struct controller_channel *ch, int16_t api_key, int16_t api_version, struct buf *body,
+	controller_response_fn *done, void *done_arg)
+{
+	struct request *r = must(calloc(1, sizeof(*r)));
+
+	r->api_version = api_version;
+	r->done = done;
+	r->done_arg = done_arg;
+	r->command.api_key = api_key;
+	decode(body, api_version, &r->command);
+	buf_fini(body);
+	*ch->last = r;
+	ch->last = &r->next;
+}
+
+static struct request *
+dequeue(struct controller_channel *ch)
+{
+	struct request *r = ch->first;
+
+	ch->first = r->next;
+	if (ch->first == NULL)
+		ch->last = &ch->first;
+	return r;
+}
+
+int
+controller_channel_open(const struct controller_settings *settings, struct mailbox *mailbox,
+			int32_t broker_id, const char *host, int32_t port,
+			controller_channel_fn *fn, void *arg,
+			struct controller_channel **ret_channel)
+{
+	struct process *p = settings->arg;
+	struct controller_channel *ch = &p->channels[broker_id];
+
+	(void)host;
+	HOLDS(broker_id != p->id && port == 9092 && !ch->open && ch->first == NULL);
+	HOLDS(mailbox == controller_mailbox(p->controller));
+	ch->open = true;
+	ch->opening++;
+	ch->fn = fn;
+	ch->arg = arg;
+	*ret_channel = ch;
+	return 0;
+}
+
+void
+controller_channel_close(struct controller_channel *ch)
+{
+	if (ch == NULL)
+		return;
+	if (!ch->process->dead)
+		world_note_strays(ch->to);
+	ch->open = false;
+	ch->call_id = 0;
+	while (ch->first != NULL)
+		free(dequeue(ch));
+}
+
+void
+controller_channel_send(struct controller_channel *ch, int16_t api_key, int16_t api_version,
+			struct buf *body)
+{
+	HOLDS(ch->open);
+	enqueue(ch, api_key, api_version, body, NULL, NULL);
+}
+
+/* To ourselves: this link is never closed. */
+static void
+request_locally(void *arg, int16_t api_key, int16_t api_version, struct buf *body,
+		controller_response_fn *done, void *done_arg)
+{
+	struct process *p = arg;
+
+	enqueue(&p->channels[p->id], api_key, api_version, body, done, done_arg);
+}
+
+static void
+send_commands(struct process *p)
 {
 	for (int to = 0; to < w.broker_count; to++) {
-		struct link *l = &w.brokers[id].office.links[to];
+		struct controller_channel *ch = &p->channels[to];
 		struct call *call;
 
-		if (l->count == 0 || l->call_id != 0 || !percent(w.calm ? 80 : w.command_percent))
+		if (ch->first == NULL || ch->call_id != 0 ||
+		    !percent(w.calm ? 80 : w.command_percent))
 			continue;
-		call = call_begin(CALL_COMMAND, id, to);
+		call = call_begin(CALL_COMMAND, p->id, to);
 		if (call == NULL)
 			continue;
-		call->command = l->queue[l->first];
-		l->call_id = call->id;
+		call->command = ch->first->command;
+		ch->call_id = call->id;
 	}
 }
 
-static void
-take_answer(struct office *o, int from, const struct command *answer, int p, struct effects *fx)
-{
-	const struct told *told = &answer->partitions[p];
-	struct uuid topic = topic_id(topic_of(p), told->incarnation);
+/* An answer on its way to the controller's thread. */
+struct parcel {
+	struct controller_channel *ch;
+	uint32_t opening;
+	int16_t api_key, api_version;
+	struct buf body;
+};
 
-	if (answer->api_key == API_STOP_REPLICA && answer->deletion != 0)
-		controller_state_replica_deleted(o->cs, topic_name(topic_of(p)), number_of(p), from,
-						 answer->deletion, told->error == 0, fx);
-	else if (answer->api_key == API_LEADER_AND_ISR &&
-		 (told->error == 0 || told->error == K_KAFKA_STORAGE_ERROR))
-		controller_state_replica_offline(o->cs, &topic, number_of(p), from,
-						 told->error != 0, fx);
+static void
+run_parcel(void *arg)
+{
+	struct parcel *parcel = arg;
+	const struct controller_channel *ch = parcel->ch;
+
+	if (ch->open && ch->opening == parcel->opening)
+		ch->fn(ch->arg, ch->to, parcel->api_key, parcel->api_version,
+		       buf_slice(&parcel->body));
+	buf_fini(&parcel->body);
+	free(parcel);
 }
 
 void
 office_answered(int id, int to, const struct command *answer)
 {
-	struct office *o = &w.brokers[id].office;
-	struct link *l = &o->links[to];
-	struct effects fx;
+	struct process *p = w.brokers[id].process;
+	struct controller_channel *ch = &p->channels[to];
+	struct request *r = dequeue(ch);
+	struct parcel *parcel = must(calloc(1, sizeof(*parcel)));
 
-	HOLDS(l->count > 0);
-	l->first = (l->first + 1) % COMMANDS;
-	l->count--;
-	if (answer->error != 0)
-		return;
-	effects_init(&fx);
-	for (int p = 0; p < PARTITIONS; p++)
-		if (answer->partitions[p].told)
-			take_answer(o, to, answer, p, &fx);
-	office_carry_out(id, &fx);
-}
-
-/* ---- the office ---- */
-
-void
-office_end(int id)
-{
-	struct office *o = &w.brokers[id].office;
-
-	if (o->stage == OFFICE_SERVES)
-		world_note_strays(-1);
-	o->stage = OFFICE_NONE;
-	o->waits = false;
-	for (int i = 0; i < BROKERS; i++)
-		close_link(&o->links[i]);
-	controller_state_reset(o->cs, 0);
-}
-
-void
-office_close(int id)
-{
-	struct office *o = &w.brokers[id].office;
-
-	for (int i = 0; i < BROKERS; i++)
-		free(o->links[i].queue);
-	controller_state_free(o->cs);
-	*o = (struct office){0};
-}
-
-/* A write failed, or something came in between: -ESHUTDOWN is the end of the session. */
-static void
-lost_office(int id, int st)
-{
-	struct office *o = &w.brokers[id].office;
-	bool ours;
-
-	if (st == -ECANCELED)
-		return; /* it died over it */
-	world_trace("broker %d loses the office: %d", id, st);
-	ours = w.zk.controller == id && w.zk.controller_epoch_version == o->epoch_version;
-	office_end(id);
-	if (st == -ESHUTDOWN || !ensemble_has_session(id))
-		return;
-	w.brokers[id].controller_changed = true;
-	if (ours)
-		ensemble_vacate();
-}
-
-static void
-put_leadership(struct office *o, int partition)
-{
-	const struct state_znode *znode = &w.zk.states[partition];
-
-	controller_state_put_leadership(
-	    o->cs, topic_name(topic_of(partition)), number_of(partition),
-	    &(struct controller_leadership){.leader = znode->leader,
-					    .leader_epoch = znode->leader_epoch,
-					    .controller_epoch = znode->controller_epoch,
-					    .isr = znode->isr.ids,
-					    .isr_count = znode->isr.count,
-					    .recovering = znode->recovering,
-					    .partition_epoch = znode->version});
-}
-
-static int
-settle(const struct write *write, struct effects *again)
-{
-	struct office *o = &w.brokers[write->id].office;
-	const struct effect *e = write->effect;
-
-	controller_state_written(o->cs, e->topic, e->partition, write->result, write->version);
-	if (write->result != -EAGAIN)
-		return write->result;
-	w.sums.conflicts++;
-	if (!w.zk.states[write->partition].exists)
-		return 0;
-	put_leadership(o, write->partition);
-	if (w.zk.states[write->partition].controller_epoch > o->epoch)
-		return -ESTALE;
-	controller_state_decide_again(o->cs, e->topic, e->partition, again);
-	return 0;
-}
-
-/* All writes are sent, and then the answers looked at. */
-static int
-write_states(int id, const struct effects *fx, struct effects *again)
-{
-	struct write writes[PARTITIONS];
-	int st = 0, count = 0;
-
-	for (const struct effect *e = fx->first; e != NULL; e = e->next) {
-		int topic;
-
-		if (e->kind != EFFECT_WRITE_STATE)
-			continue;
-		HOLDS(count < PARTITIONS);
-		topic = topic_named(e->topic);
-		writes[count] = (struct write){.id = id,
-					       .effect = e,
-					       .topic = topic,
-					       .partition = partition_of(topic, e->partition)};
-		st = ensemble_write(&writes[count++], ensemble_write_state);
-		if (st != 0)
-			return st;
+	*parcel = (struct parcel){ch, ch->opening, answer->api_key, r->api_version, {0}};
+	encode_answer(answer, r->api_version, &parcel->body);
+	if (r->done == NULL) {
+		mailbox_post(controller_mailbox(p->controller), run_parcel, parcel);
+	} else {
+		r->done(r->done_arg, 0, buf_slice(&parcel->body));
+		buf_fini(&parcel->body);
+		free(parcel);
 	}
-	for (int i = 0; i < count; i++) {
-		int settled = settle(&writes[i], again);
-
-		if (st == 0)
-			st = settled;
-	}
-	return st;
+	free(r);
 }
 
-static int
-write_assignments(int id, const struct effects *fx, struct effects *next)
+uint32_t *
+office_waited_for(int id, int to)
 {
-	int st = 0;
+	static uint32_t nothing;
 
-	for (const struct effect *e = fx->first; st == 0 && e != NULL; e = e->next) {
-		struct write write = {.id = id, .effect = e};
-
-		if (e->kind != EFFECT_WRITE_TOPIC)
-			continue;
-		write.topic = topic_named(e->topic);
-		st = ensemble_write(&write, ensemble_write_assignments);
-		if (st == 0 && write.result == -ESTALE)
-			st = -ESTALE;
-		if (st == 0)
-			controller_state_topic_written(w.brokers[id].office.cs, e->topic,
-						       write.result, next);
-	}
-	return st;
+	return w.brokers[id].process == NULL ? &nothing
+					     : &w.brokers[id].process->channels[to].call_id;
 }
 
-static int
-write_deletion(int id, int topic, int partition, write_fn *fn)
-{
-	struct write write = {.id = id, .topic = topic, .partition = partition};
-	int st = ensemble_write(&write, fn);
+/* ---- what is known of it ---- */
 
-	return st != 0 ? st : write.result;
+bool
+office_serves(int id)
+{
+	const struct process *p = w.brokers[id].process;
+
+	return p != NULL && !p->busy && controller_is_active(p->controller);
 }
 
-static int
-delete_topic(int id, const char *name)
+int32_t
+office_epoch(int id)
 {
-	int topic = topic_named(name), st = 0;
+	const struct process *p = w.brokers[id].process;
 
-	for (int p = 0; st == 0 && p < PARTITIONS; p++)
-		if (topic_of(p) == topic)
-			st = write_deletion(id, topic, p, ensemble_delete_state);
-	if (st == 0)
-		st = write_deletion(id, topic, 0, ensemble_delete_topic);
-	if (st == 0)
-		st = write_deletion(id, topic, 0, ensemble_delete_request);
-	if (st == 0)
-		controller_state_topic_deleted(w.brokers[id].office.cs, name);
-	return st;
+	return p != NULL && atomic_load(&p->controller->active) ? p->controller->epoch : -1;
 }
 
-/* Everything but the writes of states and assignments, in order. */
-static int
-carry_out_rest(int id, const struct effects *fx)
+int64_t
+office_knows(int id, int32_t broker_id)
 {
-	int st = 0;
+	const struct process *p = w.brokers[id].process;
+	const struct controller_link *link =
+	    p == NULL ? NULL : map_get(&p->controller->channels, &broker_id, sizeof(broker_id));
 
-	for (const struct effect *e = fx->first; st == 0 && e != NULL; e = e->next) {
-		if (e->kind == EFFECT_SEND)
-			enqueue(&w.brokers[id].office, e);
-		else if (e->kind == EFFECT_DELETE_TOPIC)
-			st = delete_topic(id, e->topic);
-		else if (e->kind == EFFECT_DELETE_REQUEST)
-			st = write_deletion(id, topic_named(e->topic), 0, ensemble_delete_request);
-	}
-	return st;
-}
-
-static int
-carry_out_round(int id, struct effects *now, struct effects *next)
-{
-	int st = write_states(id, now, next);
-
-	if (st == 0)
-		st = write_assignments(id, now, next);
-	return st != 0 ? st : carry_out_rest(id, now);
+	return link == NULL ? 0 : link->broker_epoch;
 }
 
 bool
-office_carry_out(int id, struct effects *fx)
+office_was_asked(int id, int partition, struct members *ret_target)
 {
-	struct effects now = *fx, next;
-	int st = 0;
+	const struct requested_partitions *rp = &w.brokers[id].process->controller->requested;
 
-	for (int round = 0; st == 0; round++) {
-		HOLDS(round < ROUNDS_MAX);
-		effects_init(&next);
-		st = carry_out_round(id, &now, &next);
-		if (st == 0 && next.first == NULL)
-			controller_state_flush(w.brokers[id].office.cs, &next);
-		effects_fini(&now);
-		now = next;
-		if (now.first == NULL)
-			break;
-	}
-	effects_fini(&now);
-	if (st != 0)
-		lost_office(id, st);
-	return st == 0;
-}
-
-static void
-read_brokers(int id, struct effects *fx)
-{
-	static const struct controller_endpoint endpoint = {"PLAINTEXT", "h", 9092, 0};
-	struct office *o = &w.brokers[id].office;
-	struct controller_broker brokers[BROKERS];
-	size_t count = 0;
-
-	for (int i = 0; i < w.broker_count; i++) {
-		int64_t epoch = w.zk.broker_epochs[i];
-
-		if (o->links[i].broker_epoch != epoch)
-			close_link(&o->links[i]);
-		o->links[i].broker_epoch = epoch;
-		if (epoch != 0)
-			brokers[count++] = (struct controller_broker){
-			    .id = i, .epoch = epoch, .endpoints = &endpoint, .endpoint_count = 1};
-	}
-	w.brokers[id].brokers_changed = false;
-	controller_state_brokers(o->cs, brokers, count, fx);
-}
-
-/* fx NULL: a fact. */
-static void
-read_topic(struct office *o, int topic, struct effects *fx)
-{
-	struct controller_assignment assignments[PARTITIONS];
-	struct uuid id = topic_id(topic, w.zk.topics[topic].incarnation);
-	int32_t count = 0;
-
-	for (int p = 0; p < PARTITIONS; p++) {
-		const struct assignment *a = &w.zk.assignments[p];
-
-		if (topic_of(p) == topic)
-			assignments[count++] = (struct controller_assignment){
-			    .partition = number_of(p),
-			    .replicas = a->replicas.ids,
-			    .replica_count = a->replicas.count,
-			    .adding = a->adding.ids,
-			    .adding_count = a->adding.count,
-			    .removing = a->removing.ids,
-			    .removing_count = a->removing.count,
-			};
-	}
-	controller_state_topic(o->cs, topic_name(topic), &id, assignments, count, fx);
-	controller_state_set_unclean(o->cs, topic_name(topic), w.zk.topics[topic].unclean, NULL);
-}
-
-static void
-read_deletions(int id, struct effects *fx)
-{
-	w.brokers[id].deletions_changed = false;
-	for (int t = 0; t < w.topic_count; t++)
-		if (w.zk.topics[t].to_be_deleted)
-			controller_state_delete(w.brokers[id].office.cs, topic_name(t), fx);
-}
-
-static void
-read_topics(int id, struct effects *fx)
-{
-	struct office *o = &w.brokers[id].office;
-	const char *names[TOPICS];
-	bool added[TOPICS] = {false};
-	size_t count = 0;
-
-	w.brokers[id].topics_changed = false;
-	for (int t = 0; t < w.topic_count; t++)
-		if (w.zk.topics[t].exists) {
-			added[t] = !controller_state_knows_topic(o->cs, topic_name(t));
-			names[count++] = topic_name(t);
+	for (size_t i = 0; i < rp->count; i++)
+		if (rp->items[i].partition == number_of(partition) &&
+		    strcmp(rp->items[i].topic, topic_name(topic_of(partition))) == 0) {
+			*ret_target = members_of(rp->items[i].replicas, rp->items[i].replica_count);
+			return true;
 		}
-	controller_state_topic_names(o->cs, names, count);
-	for (int t = 0; t < w.topic_count; t++)
-		if (added[t])
-			read_topic(o, t, fx);
+	return false;
 }
 
-/* A new controller tells everybody everything anyway. */
+/* ---- the process ---- */
+
 static void
-read_directories(int id, bool probes)
+process_free(struct process *p)
 {
-	w.brokers[id].dirs_changed = false;
-	for (int i = 0; i < w.broker_count; i++)
-		if (w.zk.dir_events[i] && probes)
-			controller_state_probe(w.brokers[id].office.cs, i);
-	memset(w.zk.dir_events, 0, sizeof(w.zk.dir_events));
+	struct controller_channel *own = &p->channels[p->id];
+
+	/* It must not leave anything behind in our memory, whatever a process that is killed does.
+	 */
+	p->events.on_session(p->events.arg, ZK_EXPIRED);
+	while (own->first != NULL) {
+		struct request *r = dequeue(own);
+
+		r->done(r->done_arg, 0, (struct slice){0});
+		free(r);
+	}
+	controller_close(p->controller);
+	free(p);
 }
 
-static void
-take_office(int id)
+struct controller *
+process_enter(int id)
 {
-	struct office *o = &w.brokers[id].office;
-	struct effects fx;
+	struct process *p = w.brokers[id].process;
 
-	effects_init(&fx);
-	w.brokers[id].topics_changed = false;
-	read_directories(id, false);
-	for (int t = 0; t < w.topic_count; t++)
-		if (w.zk.topics[t].exists)
-			read_topic(o, t, NULL);
-	for (int p = 0; p < PARTITIONS; p++)
-		if (topic_znode_of(p)->exists && w.zk.states[p].exists)
-			put_leadership(o, p);
-	read_deletions(id, &fx);
-	o->stage = OFFICE_SERVES;
-	controller_state_take_office(o->cs, &fx);
-	office_carry_out(id, &fx);
+	HOLDS(!p->busy && !p->dead);
+	p->busy = true;
+	return p->controller;
 }
 
-/* What watches have told. */
+void
+process_leave(struct controller *c)
+{
+	struct process *p = c->settings.arg;
+
+	p->busy = false;
+	if (p->dead)
+		process_free(p);
+}
+
+static int
+register_broker(void *arg, struct zk *zk)
+{
+	char name[] = "PLAINTEXT", host[] = "h";
+	struct broker_endpoint endpoint = {name, host, 9092, name};
+	struct process *p = arg;
+	struct broker_registration reg = {
+	    .broker_id = p->id, .endpoints = &endpoint, .endpoint_count = 1};
+	int st = znode_broker_register(zk, &reg, p->last_session_id, w.now_ms);
+
+	if (st == 0 && !p->dead) {
+		p->last_session_id = zk_session_id(zk);
+		w.brokers[p->id].epoch = reg.broker_epoch;
+	}
+	return st;
+}
+
 static void
-look_again(int id)
+on_watch(void *arg, enum zk_watch_type type, const char *path)
+{
+	struct process *p = arg;
+
+	if (!p->dead)
+		p->events.on_watch(p->events.arg, type, path);
+}
+
+static void
+on_session(void *arg, enum zk_session_state state)
+{
+	struct process *p = arg;
+
+	if (p->dead)
+		return;
+	if (state == ZK_NEW_SESSION) {
+		world_trace("broker %d opens another session", p->id);
+		w.zk.sessions[p->id] = true;
+	}
+	p->events.on_session(p->events.arg, state);
+}
+
+static void
+pass_over_watch(void *arg, struct zk *zk, enum zk_watch_type type, const char *path)
+{
+	(void)arg;
+	(void)zk;
+	(void)type;
+	(void)path;
+}
+
+static void
+pass_over_session(void *arg, enum zk_session_state state)
+{
+	(void)arg;
+	(void)state;
+}
+
+void
+process_begin(int id)
+{
+	struct process *p = must(calloc(1, sizeof(*p)));
+	struct zk_events events = {on_watch, on_session, p};
+	struct controller_settings settings = {.env = world_env(),
+					       .conf = &w_conf,
+					       .broker_id = id,
+					       .inter_broker_listener = "PLAINTEXT",
+					       .local_request = request_locally,
+					       .register_broker = register_broker,
+					       .on_watch = pass_over_watch,
+					       .on_session = pass_over_session,
+					       .arg = p};
+
+	p->id = id;
+	p->zk.ops = &ensemble_session_ops;
+	for (int to = 0; to < BROKERS; to++) {
+		p->channels[to].process = p;
+		p->channels[to].to = to;
+		p->channels[to].last = &p->channels[to].first;
+	}
+	HOLDS(controller_open(&settings, &p->controller) == 0);
+	p->events = controller_zk_events(p->controller);
+	session_open(&p->session, &events);
+	w.brokers[id].process = p;
+	w.zk.sessions[id] = true;
+	HOLDS(register_broker(p, &p->zk) == 0);
+}
+
+void
+process_end(int id)
 {
 	struct broker *b = &w.brokers[id];
-	struct effects fx;
+	struct process *p = b->process;
 
-	effects_init(&fx);
-	if (b->brokers_changed)
-		read_brokers(id, &fx);
-	else if (b->topics_changed)
-		read_topics(id, &fx);
-	else if (b->deletions_changed)
-		read_deletions(id, &fx);
-	else if (b->dirs_changed)
-		read_directories(id, true);
-	office_carry_out(id, &fx);
+	if (office_epoch(id) >= 0)
+		world_note_strays(-1);
+	b->process = NULL;
+	b->ghost = p->session;
+	p->session = (struct session){0};
+	if (!w.zk.sessions[id])
+		session_end(&b->ghost);
+	p->dead = true;
+	if (!p->busy)
+		process_free(p);
 }
 
-/* One step of whoever stands for election or holds the office. */
+/* What has arrived, and what is due. */
 static void
-go_on(int id)
+run_controller(struct process *p)
 {
-	struct office *o = &w.brokers[id].office;
-	struct effects fx;
+	struct controller *c = process_enter(p->id);
 
-	switch (o->stage) {
-	case OFFICE_NONE:
-		break;
-	case OFFICE_ELECTED:
-		effects_init(&fx);
-		read_brokers(id, &fx);
-		effects_fini(&fx);
-		o->stage = OFFICE_KNOWS_BROKERS;
-		break;
-	case OFFICE_KNOWS_BROKERS:
-		take_office(id);
-		break;
-	case OFFICE_SERVES:
-		look_again(id);
-		break;
+	if (!p->began) {
+		p->began = true;
+		controller_begin(c, &p->zk);
 	}
-}
-
-static void
-look_at_controller(int id)
-{
-	struct broker *b = &w.brokers[id];
-	bool ours = w.zk.controller == id && w.zk.controller_session == b->session;
-
-	b->controller_changed = false;
-	if (b->office.stage != OFFICE_NONE &&
-	    (!ours || b->office.epoch_version != w.zk.controller_epoch_version))
-		office_end(id);
-	if (b->office.stage == OFFICE_NONE && ensemble_elect(id)) {
-		b->office.stage = OFFICE_ELECTED;
-		controller_state_reset(b->office.cs, b->office.epoch);
-	}
+	if (!p->dead && percent(w.zk.sessions[p->id] ? 60 : 30))
+		mailbox_run(p->session.news);
+	if (!p->dead && percent(60))
+		mailbox_run(controller_mailbox(c));
+	if (!p->dead)
+		controller_run_timers(c);
+	process_leave(c);
 }
 
 void
@@ -559,110 +560,94 @@ office_turn(int id)
 {
 	struct broker *b = &w.brokers[id];
 
-	send_commands(id);
-	if (b->cut_from_ensemble || b->office.waits)
+	send_commands(b->process);
+	if (b->cut_from_ensemble || b->process->busy)
 		return;
-	if (!ensemble_has_session(id)) {
-		if (percent(30))
-			broker_session_lost(id);
-		return;
-	}
 	if (b->dir_untold)
 		ensemble_tell_of_directory(id);
 	b->dir_untold = false;
-	if (b->controller_changed && percent(60))
-		look_at_controller(id);
-	if (percent(60))
-		go_on(id);
+	run_controller(b->process);
 }
 
 /* ---- what brokers ask ---- */
 
 static void
-answer_alteration(const struct office *o, struct alteration *a, int partition)
+fill_request(const struct alteration *a, int from, struct arena *arena,
+	     struct alter_partition_request *req)
 {
-	struct controller_leadership now;
-	struct members isr;
-	struct uuid topic;
+	alter_partition_request_init(req);
+	req->broker_id = from;
+	req->broker_epoch = a->broker_epoch;
+	req->topics = must(alter_partition_request_topic_data_new(arena, PARTITIONS));
+	for (int p = 0; p < PARTITIONS; p++) {
+		struct alter_partition_request_topic_data *t = &req->topics[req->topics_count];
+		const struct members *isr = &a->partitions[p].isr;
 
-	if (a->partitions[partition].error != 0)
-		return;
-	topic = topic_id(topic_of(partition), a->partitions[partition].incarnation);
-	if (!controller_state_leadership(o->cs, &topic, number_of(partition), &now)) {
-		a->partitions[partition].error = K_INVALID_UPDATE_VERSION;
-		return;
+		if (!a->partitions[p].asked)
+			continue;
+		req->topics_count++;
+		t->topic_id = topic_id(topic_of(p), a->partitions[p].incarnation);
+		t->partitions = must(alter_partition_request_partition_data_new(arena, 1));
+		t->partitions_count = 1;
+		t->partitions->partition_index = number_of(p);
+		t->partitions->leader_epoch = a->partitions[p].leader_epoch;
+		t->partitions->partition_epoch = a->partitions[p].partition_epoch;
+		t->partitions->new_isr_with_epochs = must(broker_state_new(arena, isr->count));
+		t->partitions->new_isr_with_epochs_count = isr->count;
+		for (int32_t i = 0; i < isr->count; i++)
+			t->partitions->new_isr_with_epochs[i] =
+			    (struct broker_state){isr->ids[i], a->partitions[p].isr_epochs[i]};
 	}
-	isr = members_of(now.isr, now.isr_count);
-	if (now.leader_epoch != a->partitions[partition].leader_epoch ||
-	    !members_equal(&isr, &a->partitions[partition].isr)) {
-		a->partitions[partition].error = K_INVALID_UPDATE_VERSION;
-		return;
+}
+
+static void
+take_response(const struct alter_partition_response *resp, struct alteration *a)
+{
+	int32_t n = 0;
+
+	a->error = resp->error_code;
+	for (int p = 0; p < PARTITIONS && a->error == 0; p++) {
+		const struct alter_partition_response_partition_data *d;
+
+		if (!a->partitions[p].asked)
+			continue;
+		HOLDS(n < resp->topics_count);
+		d = resp->topics[n++].partitions;
+		HOLDS(d->partition_index == number_of(p));
+		a->partitions[p].error = d->error_code;
+		a->partitions[p].new_leader_epoch = d->leader_epoch;
+		a->partitions[p].new_partition_epoch = d->partition_epoch;
+		a->partitions[p].new_isr = members_of(d->isr, d->isr_count);
 	}
-	a->partitions[partition].new_leader_epoch = now.leader_epoch;
-	a->partitions[partition].new_partition_epoch = now.partition_epoch;
-	a->partitions[partition].new_isr = isr;
 }
 
 void
 office_alter(int id, int from, struct alteration *a)
 {
-	struct office *o = &w.brokers[id].office;
-	struct effects fx;
+	struct controller *c = process_enter(id);
+	struct alter_partition_response resp;
+	struct alter_partition_request req;
+	struct arena arena;
 
-	a->error = K_NOT_CONTROLLER;
-	if (o->stage != OFFICE_SERVES)
-		return;
-	a->error = controller_state_check_broker(o->cs, from, a->broker_epoch);
-	if (a->error != 0)
-		return;
-	effects_init(&fx);
-	for (int p = 0; p < PARTITIONS; p++) {
-		struct controller_leadership wanted = {
-		    .leader_epoch = a->partitions[p].leader_epoch,
-		    .isr = a->partitions[p].isr.ids,
-		    .isr_count = a->partitions[p].isr.count,
-		    .partition_epoch = a->partitions[p].partition_epoch,
-		    .isr_epochs = a->partitions[p].isr_epochs,
-		};
-		struct uuid topic = topic_id(topic_of(p), a->partitions[p].incarnation);
-
-		if (a->partitions[p].asked)
-			a->partitions[p].error = controller_state_alter_partition(
-			    o->cs, from, &topic, number_of(p), &wanted, &fx);
-	}
-	if (!office_carry_out(id, &fx)) {
-		a->error = K_NOT_CONTROLLER;
-		return;
-	}
-	for (int p = 0; p < PARTITIONS; p++)
-		if (a->partitions[p].asked)
-			answer_alteration(o, a, p);
-}
-
-static void
-note_led(void *arg, const char *topic, int32_t partition)
-{
-	bool *leads_still = arg;
-
-	(void)topic;
-	(void)partition;
-	*leads_still = true;
+	arena_init(&arena, ARENA_BYTES);
+	fill_request(a, from, &arena, &req);
+	controller_alter_partition(c, &req, ALTER_PARTITION_VERSION, &arena, &resp);
+	take_response(&resp, a);
+	arena_fini(&arena);
+	process_leave(c);
 }
 
 void
 office_shut_down(int id, int from, struct shutdown *s)
 {
-	struct office *o = &w.brokers[id].office;
-	struct effects fx;
+	struct controller *c = process_enter(id);
+	struct controlled_shutdown_response resp;
+	struct arena arena;
 
-	s->error = K_STALE_CONTROLLER_EPOCH;
-	if (o->stage != OFFICE_SERVES)
-		return;
-	effects_init(&fx);
-	s->error = controller_state_shut_down(o->cs, from, s->broker_epoch, &fx);
-	if (!office_carry_out(id, &fx)) {
-		s->error = K_STALE_CONTROLLER_EPOCH;
-	} else if (s->error == 0) {
-		controller_state_each_led(o->cs, from, note_led, &s->leads_still);
-	}
+	arena_init(&arena, ARENA_BYTES);
+	controller_shut_down_broker(c, from, s->broker_epoch, &arena, &resp);
+	s->error = resp.error_code;
+	s->leads_still = resp.remaining_partitions_count > 0;
+	arena_fini(&arena);
+	process_leave(c);
 }

@@ -1,8 +1,13 @@
 /*
  * What operators want: partitions elsewhere, or back again; topics gone, or there; other leaders.
- * By the calls that AlterPartitionReassignments, ElectLeaders, CreateTopics and DeleteTopics make.
+ * By AlterPartitionReassignments and ElectLeaders as the controller takes them, and by the znodes
+ * that CreateTopics, DeleteTopics and tools of old write.
  */
 #include "tests/sim/replication_world.h"
+
+#include "wire/generated/alter_partition_reassignments.h"
+
+#define ARENA_BYTES ((size_t)1 << 20)
 
 /* ---- topics ---- */
 
@@ -41,47 +46,54 @@ create_or_delete(void)
 
 /* ---- reassignment ---- */
 
-/* Who loses power must not end up alone: see replication_sim.c. */
 static struct members
 choose_target(void)
 {
 	uint32_t kind = below(10);
 
-	return choose(kind == 0 && w.without_power < 0 ? 1 : kind < 4 ? 2 : 3);
+	return choose(kind == 0 ? 1 : kind < 4 ? 2 : 3);
+}
+
+/* target NULL: back to where it was. False: refused. */
+static bool
+ask_controller(int id, int partition, struct members *target)
+{
+	struct reassignable_partition p = {.partition_index = number_of(partition),
+					   .replicas = target == NULL ? NULL : target->ids,
+					   .replicas_count = target == NULL ? -1 : target->count};
+	struct reassignable_topic topic = {.name = str_of(topic_name(topic_of(partition))),
+					   .partitions = &p,
+					   .partitions_count = 1};
+	struct alter_partition_reassignments_request req = {.topics = &topic, .topics_count = 1};
+	struct alter_partition_reassignments_response resp;
+	struct controller *c = process_enter(id);
+	struct arena arena;
+	bool done;
+
+	arena_init(&arena, ARENA_BYTES);
+	controller_alter_reassignments(c, &req, &arena, &resp);
+	done = resp.error_code == 0 && resp.responses->partitions->error_code == 0;
+	arena_fini(&arena);
+	process_leave(c);
+	return done;
 }
 
 static void
 reassign(int id, int partition)
 {
-	struct office *o = &w.brokers[id].office;
-	const char *topic = topic_name(topic_of(partition));
 	struct members target = choose_target();
-	struct effects fx;
 
-	if (controller_state_reassign(o->cs, topic, number_of(partition), target.ids, target.count,
-				      true) != 0)
-		return;
 	world_trace("p%d shall go to %s", partition, members_text(&target));
-	w.sums.moves_asked++;
-	o->wanted[partition] = target;
-	effects_init(&fx);
-	office_carry_out(id, &fx);
+	w.brokers[id].wanted[partition] = target;
+	w.sums.moves_asked += ask_controller(id, partition, &target);
 }
 
 static void
 cancel(int id, int partition)
 {
-	struct office *o = &w.brokers[id].office;
-	const char *topic = topic_name(topic_of(partition));
-	struct effects fx;
-
-	if (controller_state_reassign(o->cs, topic, number_of(partition), NULL, -1, true) != 0)
-		return;
 	world_trace("p%d shall stay", partition);
-	w.sums.moves_cancelled++;
-	o->wanted[partition] = w.truths[partition].settled;
-	effects_init(&fx);
-	office_carry_out(id, &fx);
+	w.brokers[id].wanted[partition] = w.truths[partition].settled;
+	w.sums.moves_cancelled += ask_controller(id, partition, NULL);
 }
 
 /* ---- elections ---- */
@@ -89,29 +101,29 @@ cancel(int id, int partition)
 static void
 elect(int id, bool unclean)
 {
-	struct office *o = &w.brokers[id].office;
-	struct effects fx;
-	int asked = 0;
+	struct controller_election elections[PARTITIONS];
+	struct controller *c = process_enter(id);
+	size_t count = 0;
 
-	effects_init(&fx);
 	for (int p = 0; p < PARTITIONS; p++)
 		if (!unclean || topic_znode_of(p)->unclean)
-			asked += controller_state_elect(o->cs, topic_name(topic_of(p)),
-							number_of(p), unclean, &fx) == 0;
-	world_trace("other leaders are wanted: %d", asked);
-	office_carry_out(id, &fx);
+			elections[count++] = (struct controller_election){
+			    .topic = topic_name(topic_of(p)), .partition = number_of(p)};
+	world_trace("other leaders are wanted");
+	controller_elect_leaders(c, elections, count, unclean);
+	process_leave(c);
 }
 
 void
 operator_turn(int id)
 {
-	const struct office *o = &w.brokers[id].office;
-
 	create_or_delete();
-	if (o->stage != OFFICE_SERVES || o->waits)
+	if (!office_serves(id) || w.brokers[id].cut_from_ensemble)
 		return;
 	if (percent(w.elect_percent))
 		elect(id, percent(20));
+	else if (w.without_power >= 0)
+		return; /* who lost power must not end up alone: see replication_sim.c */
 	else if (below(1000) < w.move_per_mille)
 		reassign(id, (int)below(PARTITIONS));
 	else if (below(1000) < w.move_per_mille / 2)

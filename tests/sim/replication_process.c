@@ -23,11 +23,11 @@ what_it_knows(const struct replica *r, int partition)
 static bool
 goes_on(const struct command *c, int id)
 {
-	const struct office *o = &w.brokers[c->controller_id].office;
 	int64_t epoch = w.brokers[id].epoch;
 
-	return o->stage == OFFICE_SERVES && o->epoch == c->controller_epoch &&
-	       o->links[id].broker_epoch == epoch && w.zk.broker_epochs[id] == epoch;
+	return office_epoch(c->controller_id) == c->controller_epoch &&
+	       (c->controller_id == id || office_knows(c->controller_id, id) == epoch) &&
+	       w.zk.broker_epochs[id] == epoch;
 }
 
 /*
@@ -144,40 +144,15 @@ broker_take_command(int id, struct command *c)
 
 /* ---- a process ---- */
 
-static void
-join_ensemble(int id)
-{
-	struct broker *b = &w.brokers[id];
-
-	b->session = ++w.next_session;
-	b->epoch = ++w.zk.zxid;
-	w.zk.sessions[id] = b->session;
-	w.zk.broker_epochs[id] = b->epoch;
-	b->controller_changed = true;
-	for (int i = 0; i < w.broker_count; i++)
-		w.brokers[i].brokers_changed = true;
-}
-
-void
-broker_session_lost(int id)
-{
-	world_trace("broker %d opens another session", id);
-	office_end(id);
-	join_ensemble(id);
-}
-
 void
 broker_expire(int id)
 {
-	if (w.zk.sessions[id] == 0)
+	if (!w.zk.sessions[id])
 		return;
 	world_trace("the session of broker %d expires", id);
-	w.zk.sessions[id] = w.zk.broker_epochs[id] = 0;
+	w.zk.sessions[id] = false;
+	ensemble_expire(id);
 	world_note_strays(id);
-	for (int i = 0; i < w.broker_count; i++)
-		w.brokers[i].brokers_changed = true;
-	if (w.zk.controller == id)
-		ensemble_vacate();
 }
 
 void
@@ -209,7 +184,7 @@ broker_start(int id)
 	}
 	world_note_strays(id);
 	world_trace("broker %d starts", id);
-	join_ensemble(id);
+	process_begin(id);
 }
 
 void
@@ -255,7 +230,7 @@ broker_end(int id, bool session_ends)
 	b->runs = false;
 	for (int p = 0; p < PARTITIONS; p++)
 		isr_fini(&b->replicas[p].isr);
-	office_end(id);
+	process_end(id);
 	world_note_strays(id);
 	call_forget_process(id);
 	if (session_ends)
@@ -267,11 +242,13 @@ broker_forget(int id)
 {
 	struct broker *b = &w.brokers[id];
 
+	if (b->runs)
+		process_end(id);
+	session_end(&b->ghost);
 	for (int p = 0; p < PARTITIONS; p++) {
 		isr_fini(&b->replicas[p].isr);
 		leader_epochs_fini(&b->replicas[p].epochs);
 	}
-	office_close(id);
 }
 
 static void

@@ -26,7 +26,12 @@
  * before StopReplica was answered: nobody remembers that, as in Kafka. An operator removes such a
  * stray; until then it must do no harm.
  *
- * What runs is controller_state, fencing, isr, truncation and leader_epochs; the rest is a model.
+ * What runs: the in-process tree (zk_tree.c) with all znodes as they are encoded; the controller of
+ * each broker, from the election and the watches to the encoded requests and the decoded answers
+ * (all of src/controller but controller_channel.c, and the thread, whose turns the world gives it);
+ * fencing, isr, truncation and leader_epochs. A model are: the links; replica_manager, partition,
+ * the fetchers and the logs of a broker, around those four; its start and its end; clients. An
+ * ERROR that the controller reports fails the seed.
  *
  * A machine that loses power loses what it had not flushed; that a replica was made or deleted it
  * remembers. Kafka's protocol in ZooKeeper mode bears that only of one machine at a time, and only
@@ -44,11 +49,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/diag.h"
+
 #define SEEDS_DEFAULT 10000
-#define CHAOS_TURNS 600
+#define CHAOS_TURNS 400
 #define CALM_TURNS 30000
 #define TEND_TURNS 2000 /* an operator looks */
 #define ROUNDS 2
+
+struct conf_store w_conf;
 
 /* ---- faults ---- */
 
@@ -56,12 +65,13 @@
 static bool
 controller_is_up_to_date(void)
 {
-	const struct broker *c;
-
-	if (w.zk.controller < 0)
+	if (w.zk.controller < 0 || !office_serves(w.zk.controller))
 		return false;
-	c = &w.brokers[w.zk.controller];
-	return c->office.stage == OFFICE_SERVES && !c->brokers_changed;
+	for (int i = 0; i < w.broker_count; i++)
+		if (w.zk.broker_epochs[i] == 0 ||
+		    office_knows(w.zk.controller, i) != w.zk.broker_epochs[i])
+			return false;
+	return true;
 }
 
 static bool
@@ -71,9 +81,8 @@ may_lose_power(int id)
 	    !controller_is_up_to_date())
 		return false;
 	for (int i = 0; i < w.broker_count; i++)
-		if (i != id &&
-		    (!w.brokers[i].runs || w.brokers[i].failed[0] || w.brokers[i].failed[1] ||
-		     w.zk.sessions[i] != w.brokers[i].session || w.brokers[i].stops))
+		if (i != id && (!w.brokers[i].runs || w.brokers[i].failed[0] ||
+				w.brokers[i].failed[1] || !w.zk.sessions[i] || w.brokers[i].stops))
 			return false;
 	for (int p = 0; p < PARTITIONS; p++) {
 		const struct members *isr = &w.zk.states[p].isr;
@@ -117,15 +126,12 @@ lose_power(int id)
 static bool
 may_boot(int id)
 {
-	const struct office *o;
+	int c = w.zk.controller;
 
-	if (w.zk.sessions[id] != 0 || w.zk.controller < 0)
-		return false;
-	o = &w.brokers[w.zk.controller].office;
-	if (o->stage != OFFICE_SERVES)
+	if (w.zk.sessions[id] || c < 0 || !office_serves(c))
 		return false;
 	for (int p = 0; p < PARTITIONS; p++)
-		if (o->links[id].broker_epoch == 0 && !topic_znode_of(p)->to_be_deleted &&
+		if (office_knows(c, id) == 0 && !topic_znode_of(p)->to_be_deleted &&
 		    members_have(&w.zk.states[p].isr, id))
 			return false;
 	return true;
@@ -138,7 +144,7 @@ notice_power(void)
 	int id = w.without_power;
 
 	if (id >= 0 && w.brokers[id].runs && w.zk.controller >= 0 &&
-	    w.brokers[w.zk.controller].office.links[id].broker_epoch == w.brokers[id].epoch)
+	    office_knows(w.zk.controller, id) == w.brokers[id].epoch)
 		w.without_power = -1;
 }
 
@@ -325,7 +331,7 @@ trace_state(void)
 		const struct broker *b = &w.brokers[id];
 
 		world_trace("broker %d: runs %d stops %d office %d of %d follows controller %d", id,
-			    b->runs, b->stops, b->office.stage, b->office.epoch, b->controller);
+			    b->runs, b->stops, office_serves(id), office_epoch(id), b->controller);
 		for (int p = 0; p < PARTITIONS; p++) {
 			const struct replica *r = &b->replicas[p];
 
@@ -415,17 +421,16 @@ begin_world(uint64_t seed, bool trace)
 	w.broker_count = 3 + (int)below(BROKERS - 2);
 	w.topic_count = 1 + (int)below(TOPICS);
 	w.min_insync_replicas = 1 + (int)below(2);
-	w.crash_per_mille = (int)below(3) * 30;
+	w.crash_per_mille = (int)below(3) * 15;
 	w.command_percent = percent(50) ? 80 : percent(50) ? 20 : 5;
 	w.elect_percent = percent(50) ? 1 : 5;
 	w.unclean_percent = percent(70) ? 0 : percent(50) ? 50 : 100;
 	w.move_per_mille = percent(30) ? 0 : percent(50) ? 10 : 40;
 	w.disk_per_mille = below(2) * 50;
-	w.wait_per_mille = below(3) * 30;
+	w.wait_per_mille = (int)below(3) * 15;
 	w.dir_per_mille = percent(60) ? 0 : percent(50) ? 2 : 8;
 	w.delete_per_mille = percent(50) ? 0 : percent(50) ? 2 : 8;
-	for (int id = 0; id < w.broker_count; id++)
-		HOLDS(controller_state_new(id, "PLAINTEXT", &w.brokers[id].office.cs) == 0);
+	ensemble_open(world_env());
 	for (int t = 0; t < w.topic_count; t++)
 		ensemble_create_topic(t);
 	for (int id = 0; id < w.broker_count; id++)
@@ -443,6 +448,23 @@ run_world(uint64_t seed, bool trace)
 	}
 	for (int id = 0; id < w.broker_count; id++)
 		broker_forget(id);
+	ensemble_close();
+	HOLDS(diag_count(DIAG_ERROR) == 0);
+}
+
+static void
+begin_process(bool trace)
+{
+	struct properties settings = {0};
+	struct broker_conf *conf;
+	struct buf errors = {0};
+
+	for (int room = 0; room < DIAG_ROOM_COUNT; room++)
+		diag_set_level(room, trace ? DIAG_INFO : DIAG_ERROR);
+	HOLDS(properties_set(&settings, "zookeeper.connect", "h:2181") == 0);
+	HOLDS(broker_conf_build(&settings, NULL, NULL, &errors, &conf) == 0);
+	properties_fini(&settings);
+	conf_store_init(&w_conf, conf);
 }
 
 static void
@@ -462,10 +484,10 @@ print_sums(uint64_t worlds, const struct sums *sums)
 	printf("%" PRIu64 " reassignments asked for, %" PRIu64 " cancelled, %" PRIu64
 	       " ended; %" PRIu64 " topics made, %" PRIu64 " deleted; %" PRIu64
 	       " deletions failed, %" PRIu64 " strays; %" PRIu64 " waits for the ensemble, %" PRIu64
-	       " conflicts\n",
+	       " conflicts, %" PRIu64 " writes fenced\n",
 	       sums->moves_asked, sums->moves_cancelled, sums->moves_ended, sums->topics_created,
 	       sums->topics_deleted, sums->failed_deletions, sums->strays, sums->waits,
-	       sums->conflicts);
+	       sums->conflicts, sums->fenced);
 }
 
 int
@@ -488,8 +510,10 @@ main(int argc, char **argv)
 			return 2;
 		}
 	}
+	begin_process(trace);
 	for (uint64_t seed = first; seed < first + count; seed++)
 		run_world(seed, trace);
+	conf_store_fini(&w_conf);
 	print_sums(count, &w.sums);
 	return 0;
 }

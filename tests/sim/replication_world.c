@@ -7,6 +7,41 @@
 
 struct world w;
 
+static int64_t
+now_ms(struct env *env)
+{
+	(void)env;
+	return w.now_ms;
+}
+
+static int64_t
+monotonic_us(struct env *env)
+{
+	(void)env;
+	return w.now_ms * 1000;
+}
+
+static void
+fill_random(struct env *env, void *data, size_t len)
+{
+	(void)env;
+	for (size_t i = 0; i < len; i++)
+		((uint8_t *)data)[i] = (uint8_t)below(256);
+}
+
+struct env *
+world_env(void)
+{
+	static struct env_ops ops;
+	static struct env env = {&ops};
+
+	ops = env_system_ops;
+	ops.now_ms = now_ms;
+	ops.monotonic_us = monotonic_us;
+	ops.random = fill_random;
+	return &env;
+}
+
 void __attribute__((noreturn)) world_failed(const char *file, int line, const char *what)
 {
 	fflush(stdout);
@@ -195,7 +230,7 @@ waited_for(const struct call *call)
 
 	switch (call->kind) {
 	case CALL_COMMAND:
-		return &b->office.links[call->to].call_id;
+		return office_waited_for(call->from, call->to);
 	case CALL_FETCH:
 		return &b->replicas[call->fetch.partition].fetch_id;
 	case CALL_ALTER:
@@ -269,17 +304,14 @@ asked(struct call *call)
 	}
 }
 
-/* The office is one thread: it takes nothing while it reads the ensemble, or waits for it. */
+/* The controller is one thread: it takes nothing while it waits for the ensemble. */
 static bool
 is_busy(const struct call *call)
 {
-	const struct broker *b = &w.brokers[call->is_answer ? call->from : call->to];
+	const struct broker *b = &w.brokers[call->to];
 
-	if (call->is_answer)
-		return call->kind == CALL_COMMAND && b->office.waits;
-	return (call->kind == CALL_ALTER || call->kind == CALL_SHUTDOWN) &&
-	       (b->cut_from_ensemble || b->office.waits || b->office.stage == OFFICE_ELECTED ||
-		b->office.stage == OFFICE_KNOWS_BROKERS);
+	return !call->is_answer && (call->kind == CALL_ALTER || call->kind == CALL_SHUTDOWN) &&
+	       b->runs && (b->cut_from_ensemble || b->process->busy);
 }
 
 /*
@@ -311,11 +343,13 @@ call_deliver(int broker)
 
 	for (int i = 0; i < w.call_count; i++) {
 		int at = (start + i) % w.call_count;
-		struct call call = w.calls[at];
+		const struct call *waits = &w.calls[at];
+		struct call call;
 
-		if ((call.is_answer ? call.from : call.to) != broker || w.cut[call.from][call.to] ||
-		    is_busy(&call) || is_held_up(&call))
+		if ((waits->is_answer ? waits->from : waits->to) != broker ||
+		    w.cut[waits->from][waits->to] || is_busy(waits) || is_held_up(waits))
 			continue;
+		call = *waits;
 		w.calls[at] = w.calls[--w.call_count];
 		if (call.is_answer) {
 			answered(&call);

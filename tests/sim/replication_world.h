@@ -6,17 +6,18 @@
  * replication_checks.c    what must always be true
  * replication_broker.c    leading, following, clients; disks
  * replication_process.c   what controllers say to a process, its start and its end
- * replication_ensemble.c  znodes, sessions, and what befalls who writes
- * replication_office.c    the controller on each broker
+ * replication_ensemble.c  the tree, sessions, and what befalls who writes
+ * replication_office.c    the real controller of each process, and its links
  * replication_operator.c  topics that come, go and move; elections that somebody wants
  * replication_sim.c       faults, and the way back to quiet
  */
 #ifndef KLAMM_TESTS_SIM_REPLICATION_WORLD_H
 #define KLAMM_TESTS_SIM_REPLICATION_WORLD_H
 
-#include "controller/controller_state.h"
+#include "controller/controller_channel.h"
 #include "replica/isr.h"
 #include "storage/leader_epochs.h"
+#include "zk/zk_tree.h"
 
 #define BROKERS 5
 #define PARTITIONS 2 /* of all topics */
@@ -25,7 +26,6 @@
 #define RECORDS 1024 /* the longest log */
 #define EPOCHS 2048  /* the highest leader epoch */
 #define CALLS 128    /* on their way at one time */
-#define COMMANDS 512 /* of a controller to one broker, not answered yet */
 #define APPENDS 32   /* of one broker, not acknowledged yet */
 #define BATCH_RECORDS 4
 #define LAG_MAX_MS 1500
@@ -61,17 +61,24 @@ struct topic_znode {
 	bool unclean;        /* unclean.leader.election.enable */
 };
 
+/* A session with the ensemble, and what it has told that was not heard yet. */
+struct session {
+	struct zk *zk;
+	struct mailbox *news;
+};
+
+/* The tree, and what stands in it as the checks see it. */
 struct ensemble {
-	int32_t controller;         /* -1: none */
-	int64_t controller_session; /* whose ephemeral node it is */
-	int32_t controller_epoch, controller_epoch_version;
-	int64_t zxid;
-	int64_t sessions[BROKERS];      /* 0: none */
+	struct zk_tree *tree;
+	struct session session; /* of whoever looks, and of operators */
+	struct zk *eye;         /* the same */
+	int32_t controller;     /* -1: none */
+	int32_t controller_epoch;
+	bool sessions[BROKERS];
 	int64_t broker_epochs[BROKERS]; /* 0: not registered */
 	struct topic_znode topics[TOPICS];
 	struct assignment assignments[PARTITIONS];
 	struct state_znode states[PARTITIONS];
-	bool dir_events[BROKERS]; /* below /log_dir_event_notification */
 };
 
 /* One partition on one broker. */
@@ -105,7 +112,6 @@ struct command {
 	int64_t broker_epoch;
 	bool alive[BROKERS];
 	bool deletes, deletes_topic; /* StopReplica */
-	uint64_t deletion;
 	struct told {
 		bool told;
 		int32_t incarnation; /* of the topic; StopReplica does not say */
@@ -172,23 +178,30 @@ struct call {
 	};
 };
 
-enum office_stage { OFFICE_NONE, OFFICE_ELECTED, OFFICE_KNOWS_BROKERS, OFFICE_SERVES };
-
 /* The way from a controller to one broker: one request at a time, in order, until answered. */
-struct link {
-	int64_t broker_epoch;  /* 0: closed */
-	struct command *queue; /* COMMANDS of them; NULL before the first */
-	int first, count;
-	uint32_t call_id; /* of the one that is on its way; 0: none */
+struct controller_channel {
+	struct process *process;
+	int to;
+	bool open;        /* not of the one to ourselves */
+	uint32_t opening; /* the how-manieth */
+	controller_channel_fn *fn;
+	void *arg;
+	struct request *first, **last;
+	uint32_t call_id; /* of the first one, when it is on its way; else 0 */
 };
 
-struct office {
-	enum office_stage stage;
-	bool waits; /* for the ensemble, in the middle of its work */
-	struct controller_state *cs;
-	int32_t epoch, epoch_version;
-	struct link links[BROKERS];
-	struct members wanted[PARTITIONS]; /* where operators told it to move them */
+/* A process and its controller. */
+struct process {
+	struct zk zk; /* what the controller knows as its session */
+	struct session session;
+	struct zk_events events; /* of the controller */
+	struct controller *controller;
+	struct controller_channel channels[BROKERS];
+	int id;
+	int64_t last_session_id;
+	bool began;
+	bool busy; /* with something; it may wait for the ensemble in the middle of it */
+	bool dead; /* and freed when it is not busy */
 };
 
 /* An append with acks=all that waits. */
@@ -202,11 +215,10 @@ struct pending {
 struct broker {
 	bool runs, stands_still, cut_from_ensemble;
 	uint32_t life;
-	int64_t session; /* as the process believes; 0: none */
 	int64_t epoch;
-	/* Watches that have fired. */
-	bool controller_changed, brokers_changed, topics_changed, deletions_changed, dirs_changed;
-	struct office office;
+	struct process *process;           /* NULL: it does not run */
+	struct session ghost;              /* of the former process, which has not ended */
+	struct members wanted[PARTITIONS]; /* where operators told it to move them */
 	/* What UpdateMetadata told. */
 	int32_t controller_epoch, controller;
 	bool alive[BROKERS];
@@ -225,7 +237,7 @@ struct sums {
 	uint64_t turns, acknowledged, elections, unclean_elections, offices, crashes, truncated;
 	uint64_t shrinks, expands, power_losses, refusals;
 	uint64_t moves_asked, moves_cancelled, moves_ended, topics_deleted, topics_created;
-	uint64_t strays, failed_deletions, conflicts, waits, failed_dirs, empty_dirs;
+	uint64_t strays, failed_deletions, conflicts, waits, fenced, failed_dirs, empty_dirs;
 };
 
 /* What is known of a partition from outside, for the checks. */
@@ -258,24 +270,26 @@ struct world {
 	struct call calls[CALLS];
 	int call_count;
 	uint32_t next_call, next_value;
-	int64_t next_session;
 	int waiting; /* brokers that have lost the ensemble in the middle of their work */
 	/* The broker whose machine lost its tail, until a controller sees it again; -1: none. */
 	int without_power;
 	struct truth truths[PARTITIONS];
 	/* How the world is. */
-	int crash_per_mille;                     /* at each write to the ensemble */
+	int crash_per_mille; /* at each write to the ensemble, before it and after */
 	uint32_t command_percent, elect_percent; /* controllers that speak; operators */
 	uint32_t unclean_percent;                /* of topics */
 	uint32_t move_per_mille, delete_per_mille;
 	uint32_t disk_per_mille; /* of deletions that fail */
 	uint32_t dir_per_mille;  /* of steps at which a log directory fails */
-	uint32_t wait_per_mille; /* of writes to the ensemble that lose the connection */
+	int wait_per_mille;      /* of writes to the ensemble that lose the connection */
 	bool trace;
 	struct sums sums;
 };
 
 extern struct world w;
+extern struct conf_store w_conf;
+/* Its clock and its chance. */
+struct env *world_env(void);
 
 void __attribute__((noreturn)) world_failed(const char *file, int line, const char *what);
 #define HOLDS(condition)                                                                           \
@@ -360,47 +374,48 @@ void broker_fail_directory(int id, int dir);
 /* Each directory as it was, whole; or (-1: none) one of them empty. */
 void broker_mend_directories(int id, int empty);
 void broker_take_command(int id, struct command *command);
-/* The process notices that its session is gone, and opens another. */
-void broker_session_lost(int id);
 void broker_forget(int id);
 
-/* ---- the ensemble: writes are 0, -ESTALE (another controller) or -EAGAIN (not what we knew) ----
- */
+/* ---- the ensemble ---- */
 
-bool ensemble_has_session(int id);
-bool ensemble_elect(int id);
-/* The node of the controller goes. */
-void ensemble_vacate(void);
-/* What a controller writes; result is that of the write, unless something else befell it. */
-struct write {
-	int id;
-	const struct effect *effect;
-	int topic, partition;
-	int32_t version;
-	int result;
-};
-typedef int write_fn(struct write *write);
-/* Not 0: the office is over, or the process. */
-int ensemble_write(struct write *write, write_fn *fn);
-write_fn ensemble_write_state, ensemble_write_assignments, ensemble_delete_state,
-    ensemble_delete_topic, ensemble_delete_request;
+void ensemble_open(struct env *env);
+void ensemble_close(void);
+/* Of processes. */
+extern const struct zk_ops ensemble_session_ops;
+void session_open(struct session *s, const struct zk_events *events);
+void session_end(struct session *s);
+/* Ends the session of a broker, whose process may know nothing of that, or be gone. */
+void ensemble_expire(int id);
 /* What anybody may write. */
 void ensemble_create_topic(int topic);
 void ensemble_ask_to_delete(int topic);
-
-/* ---- the office ---- */
-
-void office_turn(int id);
+void ensemble_vacate(void);
+/* By the session of the broker. */
 void ensemble_tell_of_directory(int id);
+
+/* ---- the controller of a process ---- */
+
+void process_begin(int id);
+/* Its session stays for the time being. */
+void process_end(int id);
+/* The controller, whose thread we are now; between the two its broker may end. */
+struct controller *process_enter(int id);
+void process_leave(struct controller *c);
+void office_turn(int id);
 void office_alter(int id, int from, struct alteration *alteration);
 void office_shut_down(int id, int from, struct shutdown *shutdown);
 /* The oldest command to a broker was answered. */
 void office_answered(int id, int to, const struct command *answer);
-/* Resigns: nothing that is left of it is sent. */
-void office_end(int id);
-void office_close(int id);
-/* Takes fx over and carries them out. False: the office was lost over it. */
-bool office_carry_out(int id, struct effects *fx);
+/* The call that its link waits for. */
+uint32_t *office_waited_for(int id, int to);
+/* It is in office, has announced itself, and is not in the middle of something. */
+bool office_serves(int id);
+/* -1: it is not in office. */
+int32_t office_epoch(int id);
+/* The broker epoch that it commands a broker by; 0: none. */
+int64_t office_knows(int id, int32_t broker_id);
+/* What it has read of where a znode wants a partition. */
+bool office_was_asked(int id, int partition, struct members *ret_target);
 
 /* ---- operators ---- */
 

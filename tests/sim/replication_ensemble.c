@@ -174,6 +174,10 @@ look_at(int writer, const char *path)
 		look_at_broker(atoi(rest));
 	else if ((rest = after(path, "/brokers/topics/")) != NULL)
 		look_below_topics(writer, path, rest);
+	else if (strcmp(path, ZNODE_REASSIGN) == 0)
+		w.zk.moves_asked = zk_exists(w.zk.eye, path, false, NULL) == 0;
+	else if (strcmp(path, ZNODE_PREFERRED_ELECTION) == 0)
+		w.zk.elections_asked = zk_exists(w.zk.eye, path, false, NULL) == 0;
 	else if ((rest = after(path, "/admin/delete_topics/")) != NULL)
 		w.zk.topics[topic_named(rest)].to_be_deleted =
 		    zk_exists(w.zk.eye, path, false, NULL) == 0;
@@ -471,6 +475,54 @@ ensemble_ask_to_delete(int topic)
 	world_trace("topic %s is to go", topic_name(topic));
 	snprintf(path, sizeof(path), "/admin/delete_topics/%s", topic_name(topic));
 	ask(path, (struct slice){0});
+}
+
+void
+ensemble_ask_to_move(const struct members targets[PARTITIONS])
+{
+	struct requested_partition items[PARTITIONS];
+	struct requested_partitions rp = {.items = items};
+	char names[TOPICS][2];
+	struct buf value = {0};
+
+	for (int p = 0; p < PARTITIONS; p++) {
+		char *name = names[topic_of(p)];
+
+		if (targets[p].count == 0)
+			continue;
+		strcpy(name, topic_name(topic_of(p)));
+		world_trace("p%d shall go to %s, says a znode", p, members_text(&targets[p]));
+		items[rp.count++] = (struct requested_partition){
+		    name, number_of(p), (int32_t *)(uintptr_t)targets[p].ids, targets[p].count};
+		w.sums.moves_asked_by_znode++;
+	}
+	znode_reassign_encode(&rp, &value);
+	ask(ZNODE_REASSIGN, buf_slice(&value));
+	buf_fini(&value);
+}
+
+void
+ensemble_stop_asking_to_move(void)
+{
+	int st = zk_delete(w.zk.eye, ZNODE_REASSIGN, ZK_ANY_VERSION);
+
+	HOLDS(st == 0 || st == -ENOENT);
+	look_at(-1, ZNODE_REASSIGN);
+}
+
+/* Of all partitions, their preferred replicas. */
+void
+ensemble_ask_to_elect(void)
+{
+	json_t *list = json_array();
+	struct buf value = {0};
+
+	for (int p = 0; p < PARTITIONS; p++)
+		json_array_append_new(list, json_pack("{s:s,s:i}", "topic", topic_name(topic_of(p)),
+						      "partition", number_of(p)));
+	znode_format(json_pack("{s:i,s:o}", "version", 1, "partitions", list), &value);
+	ask(ZNODE_PREFERRED_ELECTION, buf_slice(&value));
+	buf_fini(&value);
 }
 
 void

@@ -96,6 +96,23 @@ cancel(int id, int partition)
 	w.sums.moves_cancelled += ask_controller(id, partition, NULL);
 }
 
+/* Some of the partitions, whether their topics are there or not. */
+static void
+ask_by_znode(void)
+{
+	struct members targets[PARTITIONS] = {0};
+
+	if (w.zk.moves_asked) {
+		if (percent(10)) /* what has begun goes on */
+			ensemble_stop_asking_to_move();
+		return;
+	}
+	for (int p = 0; p < PARTITIONS; p++)
+		if (percent(70))
+			targets[p] = choose_target();
+	ensemble_ask_to_move(targets);
+}
+
 /* ---- elections ---- */
 
 static void
@@ -118,6 +135,10 @@ void
 operator_turn(int id)
 {
 	create_or_delete();
+	if (w.without_power < 0 && below(5000) < w.move_per_mille)
+		ask_by_znode();
+	if (below(1000) < w.elect_percent)
+		ensemble_ask_to_elect();
 	if (!office_serves(id) || w.brokers[id].cut_from_ensemble)
 		return;
 	if (percent(w.elect_percent))

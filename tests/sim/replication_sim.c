@@ -21,10 +21,10 @@
  *     topic goes when its replicas have; one that is made anew shows no record of the former;
  * and when the faults end, somebody leads wherever a member of the ISR has a directory that works;
  * when directories are replaced, all replicas are in the ISR again with equal logs, all committed,
- * what was on the move has arrived, what was to be deleted is gone, and no broker holds a replica
- * that it could have been told to delete. It could not when its session, or the controller, ended
- * before StopReplica was answered: nobody remembers that, as in Kafka. An operator removes such a
- * stray; until then it must do no harm.
+ * what was on the move has arrived, what was to be deleted is gone, and so are the znodes that
+ *asked, and no broker holds a replica that it could have been told to delete. It could not when its
+ *session, or the controller, ended before StopReplica was answered: nobody remembers that, as in
+ *Kafka. An operator removes such a stray; until then it must do no harm.
  *
  * What runs: the in-process tree (zk_tree.c) with all znodes as they are encoded; the controller of
  * each broker, from the election and the watches to the encoded requests and the decoded answers
@@ -77,7 +77,7 @@ controller_is_up_to_date(void)
 static bool
 may_lose_power(int id)
 {
-	if (!w.brokers[id].runs || w.without_power >= 0 || w.waiting > 0 ||
+	if (!w.brokers[id].runs || w.without_power >= 0 || w.waiting > 0 || w.zk.moves_asked ||
 	    !controller_is_up_to_date())
 		return false;
 	for (int i = 0; i < w.broker_count; i++)
@@ -274,7 +274,7 @@ is_quiet(void)
 	for (int p = 0; p < PARTITIONS; p++)
 		if (!is_complete(p) || !is_tidy(p))
 			return false;
-	return true;
+	return !w.zk.moves_asked && !w.zk.elections_asked;
 }
 
 /*
@@ -425,7 +425,7 @@ begin_world(uint64_t seed, bool trace)
 	w.command_percent = percent(50) ? 80 : percent(50) ? 20 : 5;
 	w.elect_percent = percent(50) ? 1 : 5;
 	w.unclean_percent = percent(70) ? 0 : percent(50) ? 50 : 100;
-	w.move_per_mille = percent(30) ? 0 : percent(50) ? 10 : 40;
+	w.move_per_mille = percent(30) ? 0 : percent(50) ? 15 : 60;
 	w.disk_per_mille = below(2) * 50;
 	w.wait_per_mille = (int)below(3) * 15;
 	w.dir_per_mille = percent(60) ? 0 : percent(50) ? 2 : 8;
@@ -481,13 +481,13 @@ print_sums(uint64_t worlds, const struct sums *sums)
 	       sums->truncated, sums->refusals);
 	printf("%" PRIu64 " log directories failed, %" PRIu64 " came back empty\n",
 	       sums->failed_dirs, sums->empty_dirs);
-	printf("%" PRIu64 " reassignments asked for, %" PRIu64 " cancelled, %" PRIu64
-	       " ended; %" PRIu64 " topics made, %" PRIu64 " deleted; %" PRIu64
-	       " deletions failed, %" PRIu64 " strays; %" PRIu64 " waits for the ensemble, %" PRIu64
-	       " conflicts, %" PRIu64 " writes fenced\n",
-	       sums->moves_asked, sums->moves_cancelled, sums->moves_ended, sums->topics_created,
-	       sums->topics_deleted, sums->failed_deletions, sums->strays, sums->waits,
-	       sums->conflicts, sums->fenced);
+	printf("%" PRIu64 " reassignments asked for, %" PRIu64 " by znode, %" PRIu64
+	       " cancelled, %" PRIu64 " ended; %" PRIu64 " topics made, %" PRIu64
+	       " deleted; %" PRIu64 " deletions failed, %" PRIu64 " strays; %" PRIu64
+	       " waits for the ensemble, %" PRIu64 " conflicts, %" PRIu64 " writes fenced\n",
+	       sums->moves_asked, sums->moves_asked_by_znode, sums->moves_cancelled,
+	       sums->moves_ended, sums->topics_created, sums->topics_deleted,
+	       sums->failed_deletions, sums->strays, sums->waits, sums->conflicts, sums->fenced);
 }
 
 int

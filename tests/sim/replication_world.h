@@ -79,6 +79,8 @@ struct ensemble {
 	struct topic_znode topics[TOPICS];
 	struct assignment assignments[PARTITIONS];
 	struct state_znode states[PARTITIONS];
+	/* The znodes by which tools of old ask for that. */
+	bool moves_asked, elections_asked;
 };
 
 /* One partition on one broker. */
@@ -236,7 +238,8 @@ struct broker {
 struct sums {
 	uint64_t turns, acknowledged, elections, unclean_elections, offices, crashes, truncated;
 	uint64_t shrinks, expands, power_losses, refusals;
-	uint64_t moves_asked, moves_cancelled, moves_ended, topics_deleted, topics_created;
+	uint64_t moves_asked, moves_asked_by_znode, moves_cancelled, moves_ended;
+	uint64_t topics_deleted, topics_created;
 	uint64_t strays, failed_deletions, conflicts, waits, fenced, failed_dirs, empty_dirs;
 };
 
@@ -389,6 +392,9 @@ void ensemble_expire(int id);
 /* What anybody may write. */
 void ensemble_create_topic(int topic);
 void ensemble_ask_to_delete(int topic);
+void ensemble_ask_to_move(const struct members targets[PARTITIONS]); /* none: stays */
+void ensemble_stop_asking_to_move(void);
+void ensemble_ask_to_elect(void);
 void ensemble_vacate(void);
 /* By the session of the broker. */
 void ensemble_tell_of_directory(int id);

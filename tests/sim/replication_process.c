@@ -114,6 +114,15 @@ stop(int id, int partition, const struct told *told, bool deletes)
 	return deletes ? remove_replica(id, partition) : 0;
 }
 
+/* Who sent it is no controller any more: nobody tells it once more to delete. */
+static void
+note_refused(int id, const struct command *c)
+{
+	for (int p = 0; p < PARTITIONS; p++)
+		if (c->deletes && c->partitions[p].told && world_is_outside(id, p))
+			world_note_stray(id, p);
+}
+
 void
 broker_take_command(int id, struct command *c)
 {
@@ -123,6 +132,7 @@ broker_take_command(int id, struct command *c)
 					    c->controller_epoch);
 	if (c->error != 0) {
 		w.sums.refusals++;
+		note_refused(id, c);
 		return;
 	}
 	if (c->api_key == API_UPDATE_METADATA) {

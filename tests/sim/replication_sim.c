@@ -4,9 +4,9 @@
  * under a process that does not know it; an ensemble that is away in the middle of a controller's
  * work, with or without having done what was asked; a controller's node that is deleted; calls
  * that are delayed, overtaken, repeated, dropped and answered to nobody; brokers that stand still;
- * links that are cut; log directories that fail, and come back whole or empty; controlled
- *shutdowns; clients that write with acks=all to whoever believes to lead; operators who move
- *partitions, change their minds, delete topics and make them anew.
+ * links that are cut; log directories that fail, and come back whole or empty; shutdowns that are
+ * controlled; clients that write with acks=all to whoever believes to lead; operators who move
+ * partitions by request or by znode, change their minds, delete topics and make them anew.
  *
  *	replication_sim [--seed N [--trace]] [--seeds COUNT]
  *
@@ -20,11 +20,11 @@
  *  6. a reassignment ends with just the replicas that were asked for, all of them in the ISR; a
  *     topic goes when its replicas have; one that is made anew shows no record of the former;
  * and when the faults end, somebody leads wherever a member of the ISR has a directory that works;
- * when directories are replaced, all replicas are in the ISR again with equal logs, all committed,
- * what was on the move has arrived, what was to be deleted is gone, and so are the znodes that
- *asked, and no broker holds a replica that it could have been told to delete. It could not when its
- *session, or the controller, ended before StopReplica was answered: nobody remembers that, as in
- *Kafka. An operator removes such a stray; until then it must do no harm.
+ * when directories are replaced, all replicas are in the ISR again with equal logs, all committed;
+ * what was on the move has arrived, what was to be deleted is gone, the znodes that asked for it
+ * are gone, and no broker holds a replica that it could have been told to delete. It could not when
+ * its session, or the controller, ended before StopReplica was answered: nobody remembers that, as
+ * in Kafka. An operator removes such a stray; until then it must do no harm.
  *
  * What runs: the in-process tree (zk_tree.c) with all znodes as they are encoded; the controller of
  * each broker, from the election and the watches to the encoded requests and the decoded answers
@@ -52,7 +52,7 @@
 #include "base/diag.h"
 
 #define SEEDS_DEFAULT 10000
-#define CHAOS_TURNS 400
+#define CHAOS_TURNS 360
 #define CALM_TURNS 30000
 #define TEND_TURNS 2000 /* an operator looks */
 #define ROUNDS 2

@@ -15,7 +15,7 @@ build=${1:-$top/build}
 packages="autoconf automake make gcc pkg-config python3 libzookeeper-mt-dev libssl-dev libevent-dev
 libjansson-dev liburcu-dev librdkafka-dev libsnappy-dev liblz4-dev libzstd-dev zlib1g-dev
 libpcre2-dev libcmocka-dev python3-pytest python3-confluent-kafka python3-kazoo kcat
-zookeeper default-jre-headless openssl"
+zookeeper default-jre-headless openssl iproute2"
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

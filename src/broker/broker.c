@@ -507,6 +507,7 @@ broker_start(struct broker_conf *conf, struct supervisor *supervisor, struct bro
 	b->state_dir_fd = -1;
 	b->id = (int32_t)conf->broker_id;
 	lock_init(&b->replicas_lock, LOCK_BROKER);
+	lock_init(&b->listeners_lock, LOCK_BROKER);
 	conf_store_init(&b->conf_store, conf);
 	conf_store_subscribe(&b->conf_store, broker_on_conf_change, b);
 	st = start(b);
@@ -600,6 +601,7 @@ broker_stop(struct broker *b)
 	properties_fini(&b->dynamic_broker);
 	free_listeners(b);
 	lock_fini(&b->replicas_lock);
+	lock_fini(&b->listeners_lock);
 	conf_store_fini(&b->conf_store);
 	free(b);
 }

@@ -138,6 +138,24 @@ resize_pools(struct broker *b, const struct broker_conf *now)
 	log_manager_set_cleaner(b->logs, &cleaner);
 }
 
+static void
+limit_listeners(struct broker *b, const struct broker_conf *now)
+{
+	lock_acquire(&b->listeners_lock);
+	for (size_t i = 0; b->listeners != NULL && i < b->endpoints.count; i++) {
+		struct listener *l = b->listeners[i].listener;
+		const char *name = b->endpoints.items[i].listener_name;
+
+		if (l == NULL)
+			continue;
+		listener_set_max_connections(l,
+					     broker_listener_limit(now, name, "max.connections"));
+		listener_set_max_connection_rate(
+		    l, broker_listener_limit(now, name, "max.connection.creation.rate"));
+	}
+	lock_release(&b->listeners_lock);
+}
+
 /* What can change at run time is handed on. */
 void
 broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now)
@@ -162,17 +180,7 @@ broker_on_conf_change(void *arg, const struct broker_conf *old, const struct bro
 			b->limits, now->max_connections_per_ip_overrides, err, sizeof(err)) != 0)
 			diag_error(DIAG_CONFIG, err, "");
 	}
-	for (size_t i = 0; b->listeners != NULL && i < b->endpoints.count; i++) {
-		struct listener *l = b->listeners[i].listener;
-		const char *name = b->endpoints.items[i].listener_name;
-
-		if (l == NULL)
-			continue;
-		listener_set_max_connections(l,
-					     broker_listener_limit(now, name, "max.connections"));
-		listener_set_max_connection_rate(
-		    l, broker_listener_limit(now, name, "max.connection.creation.rate"));
-	}
+	limit_listeners(b, now);
 	if (b->replicas != NULL)
 		replica_manager_configure(b->replicas, NULL);
 	diag_info(DIAG_CONFIG, "dynamic settings of the broker have changed", "");

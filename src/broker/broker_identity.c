@@ -201,13 +201,17 @@ canonical_host(void)
 }
 
 static int
-bound_port(const struct broker *b, const char *listener_name)
+bound_port(struct broker *b, const char *listener_name)
 {
+	int port = 0;
+
+	lock_acquire(&b->listeners_lock);
 	for (size_t i = 0; i < b->endpoints.count; i++)
 		if (strcmp(b->endpoints.items[i].listener_name, listener_name) == 0 &&
 		    b->listeners[i].listener != NULL)
-			return listener_port(b->listeners[i].listener);
-	return 0;
+			port = listener_port(b->listeners[i].listener);
+	lock_release(&b->listeners_lock);
+	return port;
 }
 
 static void

@@ -76,6 +76,8 @@ struct broker {
 	struct request_memory *memory;
 	struct net_handler handler;
 	struct broker_listener *listeners; /* one for each endpoint */
+	/* For the controller's thread, which changes their settings while they are closed. */
+	struct lock listeners_lock;
 	SSL_CTX *client_tls;               /* to other brokers */
 	bool verify_host;
 	struct http_server *http;

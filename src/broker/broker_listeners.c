@@ -301,9 +301,13 @@ broker_close_listeners(struct broker *b)
 {
 	for (size_t i = 0; b->listeners != NULL && i < b->endpoints.count; i++) {
 		struct broker_listener *bl = &b->listeners[i];
+		struct listener *l;
 
-		listener_close(bl->listener);
+		lock_acquire(&b->listeners_lock);
+		l = bl->listener;
 		bl->listener = NULL;
+		lock_release(&b->listeners_lock);
+		listener_close(l);
 	}
 }
 

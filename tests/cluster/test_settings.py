@@ -1,7 +1,9 @@
 """Settings of topics and brokers take effect: at creation, by alteration, and after a restart."""
+import json
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -132,6 +134,36 @@ def test_background_threads_and_the_cleaners_settings_change_while_the_broker_ru
     broker.restart()
     wait_until(lambda: threads(broker, "worker-") == 5, "it holds after a start, too")
     assert "that has no effect now" not in broker.log()
+
+
+def test_settings_that_change_while_a_broker_stops_harm_nothing(cluster, zk):
+    broker = cluster.brokers[0]
+    path = f"/config/brokers/{broker.id}"
+    zk.ensure_path(path)
+    stopped = threading.Event()
+
+    def change_all_the_time():
+        notices = []
+        while not stopped.is_set():
+            zk.set(path, json.dumps({"version": 1, "config": {
+                "max.connections": str(1000 + time.monotonic_ns() % 1000)}}).encode())
+            notices.append(zk.create("/config/changes/config_change_", json.dumps(
+                {"version": 2, "entity_path": f"brokers/{broker.id}"}).encode(), sequence=True))
+            if len(notices) > 20:
+                zk.delete(notices.pop(0))
+
+    changing = threading.Thread(target=change_all_the_time)
+    changing.start()
+    try:
+        for _ in range(5):
+            said = broker.log().count("dynamic settings of the broker have changed")
+            wait_until(lambda: broker.log().count(
+                "dynamic settings of the broker have changed") > said + 20, "settings change")
+            broker.restart()
+    finally:
+        stopped.set()
+        changing.join()
+    assert broker.errors() == []
 
 
 def test_a_dynamic_change_that_waits_for_a_start_is_told_and_holds_then(make_broker):

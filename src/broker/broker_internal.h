@@ -78,7 +78,7 @@ struct broker {
 	struct broker_listener *listeners; /* one for each endpoint */
 	/* For the controller's thread, which changes their settings while they are closed. */
 	struct lock listeners_lock;
-	SSL_CTX *client_tls;               /* to other brokers */
+	SSL_CTX *client_tls; /* to other brokers */
 	bool verify_host;
 	struct http_server *http;
 	SSL_CTX *http_tls;

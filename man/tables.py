@@ -20,9 +20,8 @@ SCOPES = {"CONF_READ_ONLY": "at start only", "CONF_PER_BROKER": "while running, 
 EFFECTS = {"CONF_NOT_YET": "No effect yet.", "CONF_JVM_ONLY": "Belongs to the JVM: ignored.",
            "CONF_KRAFT_ONLY": "KRaft only: ignored.", "CONF_NEUTRAL": "Accepted; nothing to tune.",
            "CONF_AT_START": "A dynamic value counts from the next start on.",
-           "CONF_FILE_ONLY": "Read from the file alone: a dynamic value is not looked at.",
            "CONF_IN_USE": ""}
-HAS_EFFECT = "CONF_IN_USE", "CONF_AT_START", "CONF_FILE_ONLY"
+HAS_EFFECT = "CONF_IN_USE", "CONF_AT_START"
 # What a first broker must have; everything else of the sample is commented out.
 SAMPLE = {"zookeeper.connect": "localhost:2181", "log.dirs": "/var/lib/klamm",
           "listeners": "PLAINTEXT://localhost:9092"}

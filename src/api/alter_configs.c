@@ -284,6 +284,23 @@ apply_to_broker(struct api_call *call, struct alteration *a, bool cluster_wide,
 	return 0;
 }
 
+/* Settings that are right one by one may not be together. */
+static int
+check_together(struct api_call *call, struct alteration *a, const char *entity,
+	       const struct properties *props)
+{
+	const struct api_settings *s = &call->api->settings;
+	struct buf errors = {0};
+	int st = 0;
+
+	if (s->check_config(s->arg, entity, props, &errors) > 0) {
+		keep_message(call, a, &errors);
+		st = K_INVALID_CONFIG;
+	}
+	buf_fini(&errors);
+	return st;
+}
+
 static int
 alter_broker(struct api_call *call, struct zk *zk, struct alter_state *state, struct alteration *a)
 {
@@ -302,6 +319,8 @@ alter_broker(struct api_call *call, struct zk *zk, struct alter_state *state, st
 		st = znode_config_get(zk, entity, &props);
 	if (st == 0)
 		st = apply_to_broker(call, a, id == -1, &props);
+	if (st == 0)
+		st = check_together(call, a, entity, &props);
 	if (st == 0 && !state->validate_only) {
 		st = znode_config_set(zk, entity, &props);
 		if (st == 0)

@@ -36,6 +36,12 @@ struct api_settings {
 	int32_t broker_id;
 	const char *cluster_id; /* borrowed */
 	/*
+	 * What the broker would say if a broker's settings became these: how many mistakes, a line
+	 * of errors each. On the controller's thread.
+	 */
+	int (*check_config)(void *arg, const char *entity, const struct properties *props,
+			    struct buf *errors);
+	/*
 	 * /config/<entity> was written by us: read it again now, not when the notification comes.
 	 * On the controller's thread.
 	 */

@@ -42,7 +42,6 @@ enum conf_scope { CONF_READ_ONLY, CONF_PER_BROKER, CONF_PER_LISTENER, CONF_CLUST
 enum conf_effect {
 	CONF_IN_USE,
 	CONF_AT_START,   /* a dynamic value counts from the next start on: said when it is set */
-	CONF_FILE_ONLY,  /* a dynamic value is not looked at: said when it is set */
 	CONF_NEUTRAL,    /* tunes something Klamm does another way: nothing to say */
 	CONF_NOT_YET,    /* known, without effect so far: said at start-up */
 	CONF_JVM_ONLY,   /* belongs to Java: said at start-up with what to use instead */

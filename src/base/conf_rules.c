@@ -184,8 +184,6 @@ why_without_effect(const struct conf_entry *entry, bool started)
 	switch (entry->effect) {
 	case CONF_AT_START:
 		return started ? "takes effect at the next start" : NULL;
-	case CONF_FILE_ONLY:
-		return "is read from the configuration file alone; the dynamic value is ignored";
 	case CONF_NEUTRAL:
 		return "is accepted; there is nothing that it tunes";
 	case CONF_NOT_YET:

@@ -284,7 +284,7 @@ open_controller(struct broker *b)
 	    .env = b->env,
 	    .conf = &b->conf_store,
 	    .broker_id = b->id,
-	    .inter_broker_listener = b->inter_broker->listener_name,
+	    .inter_broker_listener = b->inter_broker_listener,
 	    .reactor = reactors_get(b->reactors, 0),
 	    .workers = b->workers,
 	    .local_request = local_request,
@@ -303,7 +303,7 @@ open_replicas(struct broker *b)
 	struct replica_manager_settings settings = {
 	    .env = b->env,
 	    .broker_id = b->id,
-	    .inter_broker_listener = b->inter_broker->listener_name,
+	    .inter_broker_listener = b->inter_broker_listener,
 	    .reactor = reactors_get(b->reactors, 0),
 	    .workers = b->workers,
 	    .logs = b->logs,
@@ -351,6 +351,7 @@ open_api(struct broker *b)
 	    .workers = b->workers,
 	    .broker_id = b->id,
 	    .cluster_id = b->cluster_id,
+	    .check_config = broker_check_config,
 	    .config_changed = broker_config_changed,
 	    .broker_epoch = broker_epoch,
 	    .arg = b,
@@ -462,8 +463,10 @@ start(struct broker *b)
 		controller_set_broker_id(b->controller, b->id);
 		st = broker_read_configs(b);
 	}
-	if (st == 0) /* now that all levels of the settings are known */
+	if (st == 0) { /* now that all levels of the settings are known */
+		broker_parse_dynamic_listeners(b);
 		st = reactors_grow(b->reactors, (int)broker_conf_of(b)->num_network_threads);
+	}
 	if (st == 0)
 		st = start_serving(b);
 	if (st == 0)
@@ -529,23 +532,11 @@ broker_tick(struct broker *b)
 	log_manager_tick(b->logs, env_monotonic_ms(b->env));
 	if (b->controller_runs && atomic_exchange(&b->room_untold, false))
 		controller_submit(b->controller, notify_room, b);
+	if (atomic_exchange(&b->listeners_due, false))
+		broker_change_listeners(b);
 	if (atomic_exchange(&b->reload_due, false))
 		broker_reload(b);
 	give_sign_of_life(b);
-}
-
-static void
-free_listeners(struct broker *b)
-{
-	for (size_t i = 0; b->listeners != NULL && i < b->endpoints.count; i++) {
-		SSL_CTX_free(b->listeners[i].tls);
-		principal_rules_close(b->listeners[i].principal_rules);
-	}
-	free(b->listeners);
-	endpoints_fini(&b->endpoints);
-	endpoints_fini(&b->advertised);
-	SSL_CTX_free(b->client_tls);
-	SSL_CTX_free(b->http_tls);
 }
 
 static void
@@ -599,7 +590,9 @@ broker_stop(struct broker *b)
 	broker_registration_fini(&b->registration);
 	properties_fini(&b->dynamic_default);
 	properties_fini(&b->dynamic_broker);
-	free_listeners(b);
+	broker_free_listeners(b);
+	SSL_CTX_free(b->client_tls);
+	SSL_CTX_free(b->http_tls);
 	lock_fini(&b->replicas_lock);
 	lock_fini(&b->listeners_lock);
 	conf_store_fini(&b->conf_store);

@@ -142,9 +142,9 @@ static void
 limit_listeners(struct broker *b, const struct broker_conf *now)
 {
 	lock_acquire(&b->listeners_lock);
-	for (size_t i = 0; b->listeners != NULL && i < b->endpoints.count; i++) {
-		struct listener *l = b->listeners[i].listener;
-		const char *name = b->endpoints.items[i].listener_name;
+	for (size_t i = 0; i < b->listener_count; i++) {
+		struct listener *l = b->listeners[i]->listener;
+		const char *name = b->listeners[i]->endpoint.listener_name;
 
 		if (l == NULL)
 			continue;
@@ -170,6 +170,7 @@ broker_on_conf_change(void *arg, const struct broker_conf *old, const struct bro
 	    certificates_differ(&old->dynamic_default, &now->dynamic_default) ||
 	    certificates_differ(&now->dynamic_default, &old->dynamic_default))
 		atomic_store(&b->reload_due, true);
+	atomic_store(&b->listeners_due, true);
 	if (b->limits != NULL) {
 		connection_limits_set(b->limits, (int)now->max_connections,
 				      (int)now->max_connections_per_ip);
@@ -184,6 +185,37 @@ broker_on_conf_change(void *arg, const struct broker_conf *old, const struct bro
 	if (b->replicas != NULL)
 		replica_manager_configure(b->replicas, NULL);
 	diag_info(DIAG_CONFIG, "dynamic settings of the broker have changed", "");
+}
+
+static bool
+same_listeners(const struct broker_conf *a, const struct broker_conf *b)
+{
+	const char *theirs = a->advertised_listeners, *ours = b->advertised_listeners;
+
+	return strcmp(a->listeners, b->listeners) == 0 &&
+	       strcmp(a->listener_security_protocol_map, b->listener_security_protocol_map) == 0 &&
+	       (theirs == NULL || ours == NULL ? theirs == ours : strcmp(theirs, ours) == 0);
+}
+
+int
+broker_check_config(void *arg, const char *entity, const struct properties *props,
+		    struct buf *errors)
+{
+	struct broker *b = arg;
+	const struct broker_conf *now = broker_conf_of(b);
+	bool is_default = strcmp(entity, "brokers/<default>") == 0;
+	struct buf of_values = {0}; /* of single values, which the request's handler has checked */
+	struct broker_conf *next;
+	int broken = 0;
+
+	if (broker_conf_build(&now->fixed, is_default ? props : &b->dynamic_default,
+			      is_default ? &b->dynamic_broker : props, &of_values, &next) == 0) {
+		if (!same_listeners(now, next))
+			broken = broker_check_listener_change(b, next, errors);
+		broker_conf_free(next);
+	}
+	buf_fini(&of_values);
+	return broken;
 }
 
 /* ---- topics ---- */

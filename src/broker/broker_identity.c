@@ -200,41 +200,49 @@ canonical_host(void)
 	return host;
 }
 
+/* Under listeners_lock. */
 static int
-bound_port(struct broker *b, const char *listener_name)
+bound_port(const struct broker *b, const char *listener_name)
 {
-	int port = 0;
-
-	lock_acquire(&b->listeners_lock);
-	for (size_t i = 0; i < b->endpoints.count; i++)
-		if (strcmp(b->endpoints.items[i].listener_name, listener_name) == 0 &&
-		    b->listeners[i].listener != NULL)
-			port = listener_port(b->listeners[i].listener);
-	lock_release(&b->listeners_lock);
-	return port;
+	for (size_t i = 0; i < b->listener_count; i++)
+		if (strcmp(b->listeners[i]->endpoint.listener_name, listener_name) == 0 &&
+		    b->listeners[i]->listener != NULL)
+			return listener_port(b->listeners[i]->listener);
+	return 0;
 }
 
 static void
 make_registration(struct broker *b)
 {
 	const struct broker_conf *conf = broker_conf_of(b);
+	const struct endpoints *advertised = &b->addresses.advertised;
 	struct broker_registration *reg = &b->registration;
+	int64_t epoch = reg->broker_epoch;
 
 	broker_registration_fini(reg);
 	reg->broker_id = b->id;
+	reg->broker_epoch = epoch;
 	reg->rack = conf->broker_rack == NULL ? NULL : must_copy(conf->broker_rack);
-	reg->endpoints = calloc(b->advertised.count + 1, sizeof(*reg->endpoints));
+	lock_acquire(&b->listeners_lock);
+	reg->endpoints = calloc(advertised->count + 1, sizeof(*reg->endpoints));
 	if (reg->endpoints == NULL)
 		abort();
-	for (size_t i = 0; i < b->advertised.count; i++) {
-		const struct endpoint *ep = &b->advertised.items[i];
+	for (size_t i = 0; i < advertised->count; i++) {
+		const struct endpoint *ep = &advertised->items[i];
 
 		reg->endpoints[reg->endpoint_count++] = (struct broker_endpoint){
 		    .listener = must_copy(ep->listener_name),
-		    .host = ep->host[0] == '\0' ? canonical_host() : must_copy(ep->host),
+		    .host = must_copy(ep->host),
 		    .port = ep->port != 0 ? ep->port : bound_port(b, ep->listener_name),
 		    .protocol = must_copy(security_protocol_name(ep->protocol)),
 		};
+	}
+	lock_release(&b->listeners_lock);
+	for (size_t i = 0; i < reg->endpoint_count; i++) {
+		if (reg->endpoints[i].host[0] != '\0')
+			continue;
+		free(reg->endpoints[i].host);
+		reg->endpoints[i].host = canonical_host();
 	}
 }
 
@@ -304,4 +312,22 @@ broker_register(struct broker *b, struct zk *zk)
 	diag_info(DIAG_BROKER, "registered", "broker=%d epoch=%lld", b->id,
 		  (long long)b->registration.broker_epoch);
 	return 0;
+}
+
+void
+broker_update_registration(void *arg, struct zk *zk)
+{
+	struct broker *b = arg;
+	int st;
+
+	make_registration(b);
+	st = check_addresses(b, zk);
+	if (st == 0)
+		st = znode_broker_update(zk, &b->registration, env_now_ms(b->env));
+	if (st == 0)
+		diag_info(DIAG_BROKER, "registered other addresses", "broker=%d", b->id);
+	else if (st != -ESHUTDOWN && st != -EADDRINUSE)
+		diag_error(DIAG_BROKER,
+			   "cannot register the addresses as they are now; the next session will",
+			   "broker=%d error=%s", b->id, strerror(-st));
 }

@@ -22,11 +22,18 @@
 #include "zk/znode_cluster.h"
 #include "zk/znode_config.h"
 
-/* One client listener. */
+/* One listener of clients and brokers. Its connections point to it. */
 struct broker_listener {
-	struct listener *listener;
-	SSL_CTX *tls; /* NULL on plaintext */
+	struct endpoint endpoint;  /* its texts are owned */
+	struct listener *listener; /* NULL: it could not be opened, or is closed */
+	SSL_CTX *tls;              /* NULL on plaintext */
 	struct principal_rules *principal_rules;
+	bool paused; /* makes way for another at the same port */
+};
+
+/* What the three settings of listeners say. */
+struct broker_addresses {
+	struct endpoints listeners, advertised;
 };
 
 struct broker {
@@ -70,15 +77,18 @@ struct broker {
 	_Atomic bool producer_ids_complained;
 	struct api *api;
 
-	struct endpoints endpoints, advertised;
-	const struct endpoint *inter_broker; /* in advertised */
+	char *inter_broker_listener; /* upper case */
+	enum security_protocol inter_broker_protocol;
 	struct connection_limits *limits;
 	struct request_memory *memory;
 	struct net_handler handler;
-	struct broker_listener *listeners; /* one for each endpoint */
-	/* For the controller's thread, which changes their settings while they are closed. */
+	/* Of the next three: the main thread changes them, and others look at them under it. */
 	struct lock listeners_lock;
-	SSL_CTX *client_tls; /* to other brokers */
+	struct broker_addresses addresses;  /* in effect */
+	struct broker_listener **listeners; /* one for each of addresses.listeners, in its order */
+	size_t listener_count;
+	_Atomic bool listeners_due; /* a setting of theirs has changed */
+	SSL_CTX *client_tls;        /* to other brokers */
 	bool verify_host;
 	struct http_server *http;
 	SSL_CTX *http_tls;
@@ -90,12 +100,41 @@ struct broker {
 MUST_CHECK int broker_open_zk(struct broker *b);
 MUST_CHECK int broker_establish_identity(struct broker *b);
 MUST_CHECK int broker_register(struct broker *b, struct zk *zk);
+/* Those of the file, before the ensemble is asked for dynamic ones. */
 MUST_CHECK int broker_parse_listeners(struct broker *b);
+/* The dynamic ones; where they are wrong, which keeps no broker from its start, the file's hold. */
+void broker_parse_dynamic_listeners(struct broker *b);
+/*
+ * The addresses that next asks for, which may follow those in effect; the caller frees them. 0, or
+ * -errno with a sentence in err (ENDPOINT_ERR_LEN). Any thread.
+ */
+MUST_CHECK int broker_parse_next_addresses(struct broker *b, const struct broker_conf *next,
+					   char *err, struct broker_addresses *ret_addresses);
+void broker_addresses_fini(struct broker_addresses *addresses);
+bool broker_same_endpoint(const struct endpoint *a, const struct endpoint *b);
+/* In the same order. */
+bool broker_same_endpoints(const struct endpoints *a, const struct endpoints *b);
 /* How to speak with other brokers. */
 MUST_CHECK int broker_make_client_tls(struct broker *b);
+/* A fresh context for connections that come in by a listener. */
+MUST_CHECK int broker_make_server_tls(struct broker *b, const char *listener, SSL_CTX **ret_ctx);
 MUST_CHECK int broker_open_listeners(struct broker *b);
 MUST_CHECK int broker_open_http(struct broker *b);
+/*
+ * Opens, closes and moves listeners as the settings are now, and registers anew. When one cannot
+ * be opened all stay as they are. On the main thread.
+ */
+void broker_change_listeners(struct broker *b);
 void broker_close_listeners(struct broker *b);
+void broker_free_listeners(struct broker *b);
+/*
+ * Whether listeners can become, while the broker runs, what next says: 0, or 1 with a line in
+ * errors. Any thread.
+ */
+int broker_check_listener_change(struct broker *b, const struct broker_conf *next,
+				 struct buf *errors);
+/* The address in the registration has changed. On the controller's thread. */
+void broker_update_registration(void *arg, struct zk *zk);
 /* A setting of connections for one listener: its own, or the broker's. */
 int broker_listener_limit(const struct broker_conf *conf, const char *listener, const char *key);
 MUST_CHECK int broker_read_configs(struct broker *b);
@@ -104,6 +143,9 @@ void broker_config_changed(void *arg, struct zk *zk, const char *entity);
 void broker_read_topic_config(void *arg, const char *topic);
 void broker_configure_log(void *arg, const char *topic, struct log_config *config);
 void broker_cleaner_settings(const struct broker_conf *conf, struct log_cleaner_settings *ret);
+/* What AlterConfigs would make of a broker's settings: how many mistakes, a line each in errors. */
+int broker_check_config(void *arg, const char *entity, const struct properties *props,
+			struct buf *errors);
 void broker_on_conf_change(void *arg, const struct broker_conf *old, const struct broker_conf *now);
 void broker_ask_producer_ids(void *arg, struct producer_ids *pids);
 /* Once the client's side of TLS is made. */

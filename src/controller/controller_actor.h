@@ -59,6 +59,8 @@ struct controller {
 struct controller_link {
 	int32_t broker_id;
 	int64_t broker_epoch;
+	char *host; /* of its inter-broker listener; NULL: it advertises none */
+	int32_t port;
 	struct controller_channel *channel; /* NULL: ourselves */
 	struct buf stops;                   /* for each StopReplica under way, its deletion */
 };

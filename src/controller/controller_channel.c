@@ -24,12 +24,14 @@ struct outgoing {
 
 struct controller_channel {
 	_Atomic int references;
+	const struct controller_settings *settings; /* the controller's, which outlives it */
 	struct reactor *reactor;
 	struct mailbox *mailbox;
 	int32_t broker_id;
 	controller_channel_fn *fn;
 	void *arg;
 	int64_t timeout_ms;
+	int64_t connect_timeout_ms;
 	bool closed; /* the controller's thread: answers are dropped */
 	/* The reactor's: */
 	struct rpc_client *rpc;
@@ -101,11 +103,11 @@ on_response(void *arg, int status, struct slice body)
 	if (ch->ending)
 		return;
 	if (status != 0) {
-		if (!ch->complained)
+		if (!ch->complained && status != -ECANCELED) /* not when we moved */
 			diag_warn(DIAG_CONTROLLER, "cannot reach a broker; trying until it is gone",
 				  "broker=%d api=%s error=%s", ch->broker_id,
 				  wire_api(out->api_key)->name, strerror(-status));
-		ch->complained = true;
+		ch->complained = ch->complained || status != -ECANCELED;
 		reactor_arm(ch->reactor, &ch->retry, reactor_now_ms(ch->reactor) + RETRY_MS);
 		return;
 	}
@@ -177,18 +179,40 @@ end(void *arg)
 	channel_put(ch);
 }
 
-struct opening {
+/* Where the broker listens, on its way to the reactor. */
+struct address {
 	struct controller_channel *ch;
-	const struct rpc_settings *settings;
+	const char *host;
+	int32_t port;
 	int st;
 };
 
-static void
-open_rpc(void *arg)
+static int
+open_rpc(struct controller_channel *ch, const char *host, int32_t port, struct rpc_client **ret_rpc)
 {
-	struct opening *opening = arg;
+	const struct controller_settings *s = ch->settings;
+	struct rpc_settings rs;
+	char client_id[16];
 
-	opening->st = rpc_open(opening->ch->reactor, opening->settings, &opening->ch->rpc);
+	snprintf(client_id, sizeof(client_id), "%d", s->broker_id);
+	rpc_settings_init(&rs);
+	rs.host = host;
+	rs.port = port;
+	rs.client_id = client_id;
+	rs.tls = s->tls;
+	rs.verify_host = s->verify_host;
+	rs.workers = s->workers;
+	rs.connect_timeout_ms = ch->connect_timeout_ms;
+	rs.idle_ms = -1;
+	return rpc_open(ch->reactor, &rs, ret_rpc);
+}
+
+static void
+begin(void *arg)
+{
+	struct address *to = arg;
+
+	to->st = open_rpc(to->ch, to->host, to->port, &to->ch->rpc);
 }
 
 int
@@ -199,38 +223,48 @@ controller_channel_open(const struct controller_settings *settings, struct mailb
 {
 	const struct broker_conf *conf = conf_store_get(settings->conf);
 	struct controller_channel *ch = calloc(1, sizeof(*ch));
-	struct rpc_settings rs;
-	struct opening opening = {ch, &rs, 0};
-	char client_id[16];
+	struct address to = {ch, host, port, 0};
 
 	if (ch == NULL)
 		return -ENOMEM;
 	atomic_init(&ch->references, 1);
+	ch->settings = settings;
 	ch->reactor = settings->reactor;
 	ch->mailbox = mailbox;
 	ch->broker_id = broker_id;
 	ch->fn = fn;
 	ch->arg = arg;
 	ch->timeout_ms = conf->request_timeout_ms;
+	ch->connect_timeout_ms = conf->controller_socket_timeout_ms;
 	ch->last = &ch->first;
 	timer_init(&ch->retry, on_retry, ch);
-	rpc_settings_init(&rs);
-	snprintf(client_id, sizeof(client_id), "%d", settings->broker_id);
-	rs.host = host;
-	rs.port = port;
-	rs.client_id = client_id;
-	rs.tls = settings->tls;
-	rs.verify_host = settings->verify_host;
-	rs.workers = settings->workers;
-	rs.connect_timeout_ms = conf->controller_socket_timeout_ms;
-	rs.idle_ms = -1;
-	reactor_call(ch->reactor, open_rpc, &opening);
-	if (opening.st != 0) {
+	reactor_call(ch->reactor, begin, &to);
+	if (to.st != 0) {
 		free(ch);
-		return opening.st;
+		return to.st;
 	}
 	*ret_channel = ch;
 	return 0;
+}
+
+/* The call under way, if any, ends with -ECANCELED and is made again. */
+static void
+move(void *arg)
+{
+	struct address *to = arg;
+	struct rpc_client *former = to->ch->rpc;
+
+	if (open_rpc(to->ch, to->host, to->port, &to->ch->rpc) != 0)
+		abort();
+	rpc_close(former);
+}
+
+void
+controller_channel_move(struct controller_channel *ch, const char *host, int32_t port)
+{
+	struct address to = {ch, host, port, 0};
+
+	reactor_call(ch->reactor, move, &to);
 }
 
 void

@@ -23,6 +23,8 @@ MUST_CHECK int controller_channel_open(const struct controller_settings *setting
 				       struct mailbox *mailbox, int32_t broker_id, const char *host,
 				       int32_t port, controller_channel_fn *fn, void *arg,
 				       struct controller_channel **ret_channel);
+/* The broker listens there now: what was not answered is sent again, to there. */
+void controller_channel_move(struct controller_channel *ch, const char *host, int32_t port);
 /* Drops what was not sent. Accepts NULL. */
 void controller_channel_close(struct controller_channel *ch);
 /* body: encoded; taken over. */

@@ -331,6 +331,7 @@ link_free(struct controller_link *link)
 {
 	controller_channel_close(link->channel);
 	buf_fini(&link->stops);
+	free(link->host);
 	free(link);
 }
 
@@ -352,6 +353,10 @@ open_link(struct controller *c, const struct broker_registration *reg)
 
 	link->broker_id = reg->broker_id;
 	link->broker_epoch = reg->broker_epoch;
+	if (e != NULL) {
+		link->host = must(strdup(e->host));
+		link->port = e->port;
+	}
 	if (reg->broker_id != c->settings.broker_id)
 		st = e == NULL
 			 ? -EHOSTUNREACH
@@ -361,11 +366,27 @@ open_link(struct controller *c, const struct broker_registration *reg)
 		diag_error(DIAG_CONTROLLER, "cannot command a broker",
 			   "broker=%d listener=%s error=%s", reg->broker_id,
 			   c->settings.inter_broker_listener, strerror(-st));
-		free(link);
+		link_free(link);
 		return;
 	}
 	if (map_put(&c->channels, &link->broker_id, sizeof(link->broker_id), link, NULL) != 0)
 		abort();
+}
+
+/* A broker that lives may have moved its listener. */
+static void
+follow_move(const struct controller *c, struct controller_link *link,
+	    const struct broker_registration *reg)
+{
+	const struct broker_endpoint *e = inter_broker_endpoint(c, reg);
+
+	if (link->channel == NULL || e == NULL ||
+	    (link->port == e->port && strcmp(link->host, e->host) == 0))
+		return;
+	free(link->host);
+	link->host = must(strdup(e->host));
+	link->port = e->port;
+	controller_channel_move(link->channel, link->host, link->port);
 }
 
 static void
@@ -375,14 +396,17 @@ update_links(struct controller *c, const struct broker_registration *regs, size_
 	struct controller_link *link;
 
 	while ((link = map_next(&c->channels, &iter)) != NULL) {
-		bool alive = false;
+		const struct broker_registration *reg = NULL;
 
 		for (size_t i = 0; i < count; i++)
-			alive = alive || (regs[i].broker_id == link->broker_id &&
-					  regs[i].broker_epoch == link->broker_epoch);
-		if (!alive) {
+			if (regs[i].broker_id == link->broker_id &&
+			    regs[i].broker_epoch == link->broker_epoch)
+				reg = &regs[i];
+		if (reg == NULL) {
 			map_remove(&c->channels, &link->broker_id, sizeof(link->broker_id));
 			link_free(link);
+		} else {
+			follow_move(c, link, reg);
 		}
 	}
 	for (size_t i = 0; i < count; i++)

@@ -627,7 +627,8 @@ endpoints_equal(const struct model_broker *a, const struct model_broker *b)
 	for (size_t i = 0; i < a->endpoint_count; i++)
 		if (strcmp(a->endpoints[i].listener, b->endpoints[i].listener) != 0 ||
 		    strcmp(a->endpoints[i].host, b->endpoints[i].host) != 0 ||
-		    a->endpoints[i].port != b->endpoints[i].port)
+		    a->endpoints[i].port != b->endpoints[i].port ||
+		    a->endpoints[i].protocol != b->endpoints[i].protocol)
 			return false;
 	return true;
 }

@@ -173,9 +173,6 @@ dynamic_changes_without_effect_are_told(void **state)
 	assert_told("", "num.io.threads=5\n", true,
 		    "num.io.threads is accepted; there is nothing that it tunes\n");
 	assert_told("num.io.threads=5\n", "", true, "");
-	assert_told("", "listeners=PLAINTEXT://:1\n", false,
-		    "listeners is read from the configuration file alone; the dynamic value is "
-		    "ignored\n");
 	assert_told("", "listener.name.x.sasl.jaas.config=a\n", true,
 		    "listener.name.x.sasl.jaas.config is known but has no effect yet\n");
 }

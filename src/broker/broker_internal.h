@@ -48,6 +48,7 @@ struct broker {
 
 	struct workers *workers;
 	struct reactors *reactors;
+	const struct broker_conf *reactors_conf; /* by which their number was set */
 	struct log_manager *logs;
 	int state_dir_fd; /* the first log directory: our own small files */
 	bool logs_loaded;

@@ -103,9 +103,11 @@ close_slow_handshakes(struct timer *timer, void *arg)
 }
 
 void
-lane_init(struct lane *lane, struct listener *l, struct reactor *r)
+lane_init(struct lane *lane, struct listener *l, int index)
 {
-	*lane = (struct lane){.listener = l, .reactor = r, .io = reactor_io(r)};
+	struct reactor *r = reactors_get(l->reactors, index);
+
+	*lane = (struct lane){.listener = l, .index = index, .reactor = r, .io = reactor_io(r)};
 	ring_init(&lane->active);
 	ring_init(&lane->handshaking);
 	timer_init(&lane->idle, close_idle, lane);

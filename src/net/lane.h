@@ -4,7 +4,7 @@
  * Keeps them in the order of their last activity, so that one timer closes what is idle, and
  * counts for the metrics, which are brought up to date once per turn of the loop.
  *
- * Threads  the reactor's, except `load`.
+ * Threads  the reactor's, except `next`, `index` and `load`.
  */
 #ifndef KLAMM_NET_LANE_H
 #define KLAMM_NET_LANE_H
@@ -29,6 +29,8 @@ struct link {
 };
 
 struct lane {
+	_Atomic(struct lane *) next; /* on the next reactor; NULL: none yet */
+	int index;                   /* the reactor's */
 	struct listener *listener;
 	struct reactor *reactor;
 	struct reactor_io *io;
@@ -60,13 +62,19 @@ enum close_reason {
 	CLOSE_REASON_COUNT
 };
 
-/* What the lanes of a listener share; read-only once open, but for the counts. */
+/*
+ * What the lanes of a listener share; read-only once open, but for the counts and for what changes
+ * with the reactors in use. The lanes are a list that is only appended to, by the thread that opens
+ * and closes: they do not move, connections point to them. lanes_in_use is raised after it has
+ * grown, so whoever has seen the number may walk so far without a lock.
+ */
 struct listener {
-	struct listener_settings settings; /* its texts are owned */
+	struct listener_settings settings; /* its texts are owned; tls: for new lanes, counted */
 	struct reactors *reactors;
-	struct lane *lanes;
-	int lane_count;
-	_Atomic int refs; /* its owner, its connections, messages on their way */
+	struct lane *lanes;       /* the first; fixed once open */
+	struct lane *last_lane;   /* the opening thread's */
+	_Atomic int lanes_in_use; /* the first so many take new connections */
+	_Atomic int refs;         /* its owner, its connections, messages on their way */
 	struct listener_share *share;
 	struct metric *open, *accepted, *delayed, *closed[CLOSE_REASON_COUNT];
 	struct metric *bytes_in, *bytes_out, *requests;
@@ -77,7 +85,8 @@ struct listener {
 void listener_ref(struct listener *l);
 void listener_unref(struct listener *l);
 
-void lane_init(struct lane *lane, struct listener *l, struct reactor *r);
+/* On the index-th reactor of the listener's. */
+void lane_init(struct lane *lane, struct listener *l, int index);
 /* Counts tls up. */
 void lane_set_tls(struct lane *lane, struct ssl_ctx_st *tls);
 /* Takes over an accepted, counted socket. */

@@ -38,7 +38,7 @@ struct acceptor {
 	bool stopped;       /* for good */
 	bool told_full;     /* one line per stretch without descriptors */
 	int64_t told_ip_ms; /* last line about max.connections.per.ip */
-	int next_lane;
+	struct lane *next_lane;
 };
 
 static _Atomic unsigned next_reactor;
@@ -85,14 +85,19 @@ listener_ref(struct listener *l)
 void
 listener_unref(struct listener *l)
 {
+	struct lane *next;
+
 	if (atomic_fetch_sub(&l->refs, 1) != 1)
 		return;
-	for (int i = 0; i < l->lane_count; i++)
-		SSL_CTX_free(l->lanes[i].tls);
+	for (struct lane *lane = l->lanes; lane != NULL; lane = next) {
+		next = atomic_load(&lane->next);
+		SSL_CTX_free(lane->tls);
+		free(lane);
+	}
+	SSL_CTX_free(l->settings.tls);
 	free(l->settings.endpoint.listener_name);
 	free(l->settings.endpoint.host);
 	free(l->acceptor);
-	free(l->lanes);
 	free(l);
 }
 
@@ -115,20 +120,28 @@ run_handover(void *arg)
 	listener_unref(l);
 }
 
-/* The lane with the fewest connections; among equals, in turn. */
+/* The first of them follows on the last, and on any that is out of use. */
+static struct lane *
+lane_after(const struct listener *l, const struct lane *lane, int in_use)
+{
+	return lane->index + 1 < in_use ? atomic_load(&lane->next) : l->lanes;
+}
+
+/* Of those in use, the lane with the fewest connections; among equals, in turn. */
 static struct lane *
 choose_lane(struct acceptor *a)
 {
 	struct listener *l = a->listener;
-	struct lane *best = &l->lanes[a->next_lane];
+	int in_use = atomic_load(&l->lanes_in_use);
+	struct lane *lane = a->next_lane->index < in_use ? a->next_lane : l->lanes;
+	struct lane *best = lane;
 
-	for (int i = 1; i < l->lane_count; i++) {
-		struct lane *lane = &l->lanes[(a->next_lane + i) % l->lane_count];
-
+	for (int i = 1; i < in_use; i++) {
+		lane = lane_after(l, lane, in_use);
 		if (atomic_load(&lane->load) < atomic_load(&best->load))
 			best = lane;
 	}
-	a->next_lane = (int)(best - l->lanes + 1) % l->lane_count;
+	a->next_lane = lane_after(l, best, in_use);
 	return best;
 }
 
@@ -328,11 +341,12 @@ static void
 evict(void *arg)
 {
 	struct listener *l = arg;
-	struct lane *fullest = &l->lanes[0];
+	struct lane *fullest = l->lanes, *lane = fullest;
 
-	for (int i = 1; i < l->lane_count; i++)
-		if (atomic_load(&l->lanes[i].load) > atomic_load(&fullest->load))
-			fullest = &l->lanes[i];
+	/* Those out of use, too: they may still have connections. */
+	while ((lane = atomic_load(&lane->next)) != NULL)
+		if (atomic_load(&lane->load) > atomic_load(&fullest->load))
+			fullest = lane;
 	listener_ref(l);
 	reactor_post(fullest->reactor, run_evict, fullest);
 }
@@ -368,6 +382,8 @@ copy_settings(struct listener *l, const struct listener_settings *from)
 	struct listener_settings *ls = &l->settings;
 
 	*ls = *from;
+	if (ls->tls != NULL)
+		SSL_CTX_up_ref(ls->tls);
 	ls->endpoint.listener_name = strdup(from->endpoint.listener_name);
 	ls->endpoint.host = strdup(from->endpoint.host);
 	if (ls->endpoint.listener_name == NULL || ls->endpoint.host == NULL)
@@ -443,23 +459,60 @@ check_settings(const struct listener_settings *ls, char *err, size_t err_len)
 }
 
 static int
+add_lane(struct listener *l, int index)
+{
+	struct lane *lane = malloc(sizeof(*lane));
+
+	if (lane == NULL)
+		return -ENOMEM;
+	lane_init(lane, l, index);
+	lane_set_tls(lane, l->settings.tls);
+	if (l->last_lane == NULL)
+		l->lanes = lane;
+	else
+		atomic_store(&l->last_lane->next, lane);
+	l->last_lane = lane;
+	return 0;
+}
+
+int
+listener_use_reactors(struct listener *l, int count)
+{
+	int lanes = l->last_lane == NULL ? 0 : l->last_lane->index + 1;
+	int st = 0;
+
+	assert(count >= 1);
+	for (int i = lanes; st == 0 && i < count; i++)
+		st = add_lane(l, i);
+	if (st == 0)
+		atomic_store(&l->lanes_in_use, count);
+	return st;
+}
+
+/* Listeners take turns in choosing where they accept. */
+static int
 open_lanes(struct listener *l)
 {
-	struct listener_share_hooks hooks = {wake, evict, l};
-	int st;
+	int in_use = reactors_in_use(l->reactors);
+	int st = listener_use_reactors(l, in_use);
+	struct lane *lane = l->lanes;
 
-	l->lane_count = reactors_count(l->reactors);
-	l->lanes = calloc((size_t)l->lane_count, sizeof(*l->lanes));
-	if (l->lanes == NULL) {
-		l->lane_count = 0;
-		return -ENOMEM;
-	}
-	for (int i = 0; i < l->lane_count; i++)
-		lane_init(&l->lanes[i], l, reactors_get(l->reactors, i));
-	for (int i = 0; i < l->lane_count; i++)
-		lane_set_tls(&l->lanes[i], l->settings.tls);
-	st = connection_limits_join(l->settings.limits, l->settings.max_connections,
-				    l->settings.privileged, &hooks, &l->share);
+	if (st != 0)
+		return st;
+	for (unsigned i = atomic_fetch_add(&next_reactor, 1) % (unsigned)in_use; i > 0; i--)
+		lane = atomic_load(&lane->next);
+	l->acceptor->next_lane = lane;
+	l->acceptor->reactor = lane->reactor;
+	return 0;
+}
+
+static int
+join_limits(struct listener *l)
+{
+	struct listener_share_hooks hooks = {wake, evict, l};
+	int st = connection_limits_join(l->settings.limits, l->settings.max_connections,
+					l->settings.privileged, &hooks, &l->share);
+
 	if (st == 0)
 		listener_share_set_rate(l->share, l->settings.max_connection_rate);
 	return st;
@@ -491,13 +544,13 @@ listener_open(struct reactors *rs, const struct listener_settings *settings, cha
 	a->held = a->fd = -1;
 	a->told_ip_ms = -NEVER_MS;
 	timer_init(&a->retry, on_retry, a);
-	a->next_lane = (int)(atomic_fetch_add(&next_reactor, 1) % (unsigned)reactors_count(rs));
-	a->reactor = reactors_get(rs, a->next_lane);
 	st = copy_settings(l, settings);
 	if (st == 0)
 		st = open_socket(l, err, err_len);
 	if (st == 0)
 		st = open_lanes(l);
+	if (st == 0)
+		st = join_limits(l);
 	if (st != 0) {
 		if (a->fd >= 0)
 			close(a->fd);
@@ -550,8 +603,8 @@ listener_close(struct listener *l)
 	listener_pause(l);
 	connection_limits_leave(l->share);
 	/* Hand-overs were posted before this, so they are run before it. */
-	for (int i = 0; i < l->lane_count; i++)
-		reactor_call(l->lanes[i].reactor, close_lane, &l->lanes[i]);
+	for (struct lane *lane = l->lanes; lane != NULL; lane = atomic_load(&lane->next))
+		reactor_call(lane->reactor, close_lane, lane);
 	listener_unref(l);
 }
 
@@ -589,10 +642,13 @@ change_tls(void *arg)
 void
 listener_set_tls(struct listener *l, SSL_CTX *tls)
 {
-	for (int i = 0; i < l->lane_count; i++) {
-		struct tls_change change = {&l->lanes[i], tls};
+	SSL_CTX_up_ref(tls);
+	SSL_CTX_free(l->settings.tls);
+	l->settings.tls = tls;
+	for (struct lane *lane = l->lanes; lane != NULL; lane = atomic_load(&lane->next)) {
+		struct tls_change change = {lane, tls};
 
-		reactor_call(l->lanes[i].reactor, change_tls, &change);
+		reactor_call(lane->reactor, change_tls, &change);
 	}
 }
 

@@ -5,7 +5,12 @@
  * connections are spread as evenly as many. Accepting pauses at a connection limit, to hold a rate
  * of new connections, and when the process has no more descriptors; it goes on when there is room.
  *
- * Threads  calls from any thread but a reactor's, unless said otherwise.
+ * The number of reactors that take new connections may change at any time. With fewer, nobody is
+ * cut off: connections stay where they are until they end, and only new ones go to those that
+ * remain. The reactor that accepts goes on to accept, wherever its connections go.
+ *
+ * Threads  calls from any thread but a reactor's, unless said otherwise; listener_use_reactors()
+ *          and listener_set_tls() from the one that opens and closes.
  * Source   wire-protocol 1; zookeeper-and-controller 6.5; Kafka's SocketServer.
  */
 #ifndef KLAMM_NET_LISTENER_H
@@ -44,9 +49,9 @@ struct listener_settings {
 void listener_settings_init(struct listener_settings *ls);
 
 /*
- * Binds and starts to accept. err gets one sentence that names the endpoint and the reason.
- * Returns 0, or -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EINVAL, -ENOTSUP (SASL without
- * on_authenticate) or another -errno.
+ * Binds and starts to accept, for the reactors in use (reactors_use()). err gets one sentence that
+ * names the endpoint and the reason. Returns 0, or -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EINVAL,
+ * -ENOTSUP (SASL without on_authenticate) or another -errno.
  */
 MUST_CHECK int listener_open(struct reactors *rs, const struct listener_settings *settings,
 			     char *err, size_t err_len, struct listener **ret_listener);
@@ -56,6 +61,11 @@ MUST_CHECK int listener_open(struct reactors *rs, const struct listener_settings
  * answered; requests may still be ended afterwards. Accepts NULL.
  */
 void listener_close(struct listener *l);
+/*
+ * New connections go to the first count (>= 1) reactors of the group from now on; so many must have
+ * been started. Returns 0 or -ENOMEM, and then they go where they went.
+ */
+MUST_CHECK int listener_use_reactors(struct listener *l, int count);
 /* Stops accepting only: a broker that shuts down lets its clients find the new leaders first. */
 void listener_pause(struct listener *l);
 

@@ -7,6 +7,9 @@
  * late by several milliseconds.
  *
  * Each event_base belongs to one thread from its first turn on, so libevent needs no locks.
+ *
+ * A group is a list that is only appended to, by one thread, and counted after: whoever has seen
+ * the count may walk so far, without a lock and while the list grows.
  */
 #include "net/reactor.h"
 
@@ -16,6 +19,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
@@ -39,13 +43,16 @@ struct reactor {
 	bool mail_to_self; /* run at the end of the turn */
 	bool stopping;
 	char name[16];
+	pthread_t thread;               /* where it belongs to a group */
+	_Atomic(struct reactor *) next; /* in that group */
 };
 
 struct reactors {
 	struct env *env;
-	int count;
-	struct reactor **loops;
-	pthread_t *threads;
+	struct reactor *first; /* fixed once open */
+	struct reactor *last;  /* the opening thread's */
+	_Atomic int count;     /* set after the list has grown */
+	_Atomic int in_use;
 };
 
 static _Thread_local struct reactor *current;
@@ -361,43 +368,69 @@ start_thread(struct reactor *r, pthread_t *ret_thread)
 }
 
 static int
-start_next(struct reactors *rs)
+start_one(struct env *env, int index, struct reactor **ret_reactor)
 {
+	struct reactor *r;
 	char name[32];
 	int st;
 
-	snprintf(name, sizeof(name), "reactor-%d", rs->count);
-	st = reactor_open(rs->env, name, &rs->loops[rs->count]);
+	snprintf(name, sizeof(name), "reactor-%d", index);
+	st = reactor_open(env, name, &r);
 	if (st != 0)
 		return st;
-	st = start_thread(rs->loops[rs->count], &rs->threads[rs->count]);
-	if (st != 0)
-		reactor_close(rs->loops[rs->count]);
-	else
-		rs->count++;
-	return st;
+	st = start_thread(r, &r->thread);
+	if (st != 0) {
+		reactor_close(r);
+		return st;
+	}
+	*ret_reactor = r;
+	return 0;
+}
+
+/* All are stopped before one is closed: they may still post to each other. */
+static void
+close_list(struct reactor *first)
+{
+	struct reactor *r, *next;
+
+	for (r = first; r != NULL; r = atomic_load(&r->next))
+		reactor_stop(r);
+	for (r = first; r != NULL; r = atomic_load(&r->next))
+		pthread_join(r->thread, NULL);
+	for (r = first; r != NULL; r = next) {
+		next = atomic_load(&r->next);
+		reactor_close(r);
+	}
 }
 
 int
 reactors_grow(struct reactors *rs, int count)
 {
-	struct reactor **loops;
-	pthread_t *threads;
-	int st = 0;
+	struct reactor *first = NULL, *last = NULL, *r;
+	int started = atomic_load(&rs->count);
 
-	if (count <= rs->count)
+	if (count <= started)
 		return 0;
-	loops = realloc(rs->loops, (size_t)count * sizeof(struct reactor *));
-	if (loops != NULL)
-		rs->loops = loops;
-	threads = realloc(rs->threads, (size_t)count * sizeof(*threads));
-	if (threads != NULL)
-		rs->threads = threads;
-	if (loops == NULL || threads == NULL)
-		return -ENOMEM;
-	while (rs->count < count && st == 0)
-		st = start_next(rs);
-	return st;
+	for (int i = started; i < count; i++) {
+		int st = start_one(rs->env, i, &r);
+
+		if (st != 0) {
+			close_list(first);
+			return st;
+		}
+		if (last == NULL)
+			first = r;
+		else
+			atomic_store(&last->next, r);
+		last = r;
+	}
+	if (rs->last == NULL)
+		rs->first = first;
+	else
+		atomic_store(&rs->last->next, first);
+	rs->last = last;
+	atomic_store(&rs->count, count);
+	return 0;
 }
 
 int
@@ -412,9 +445,10 @@ reactors_open(struct env *env, int count, struct reactors **ret_reactors)
 	rs->env = env;
 	st = reactors_grow(rs, count);
 	if (st != 0) {
-		reactors_close(rs);
+		free(rs);
 		return st;
 	}
+	reactors_use(rs, count);
 	*ret_reactors = rs;
 	return 0;
 }
@@ -425,26 +459,36 @@ reactors_close(struct reactors *rs)
 	if (rs == NULL)
 		return;
 	assert(current == NULL);
-	for (int i = 0; i < rs->count; i++)
-		reactor_stop(rs->loops[i]);
-	for (int i = 0; i < rs->count; i++)
-		pthread_join(rs->threads[i], NULL);
-	for (int i = 0; i < rs->count; i++)
-		reactor_close(rs->loops[i]);
-	free(rs->loops);
-	free(rs->threads);
+	close_list(rs->first);
 	free(rs);
 }
 
-int
-reactors_count(const struct reactors *rs)
+void
+reactors_use(struct reactors *rs, int count)
 {
-	return rs->count;
+	assert(count >= 1 && count <= atomic_load(&rs->count));
+	atomic_store(&rs->in_use, count);
+}
+
+int
+reactors_in_use(struct reactors *rs)
+{
+	return atomic_load(&rs->in_use);
+}
+
+int
+reactors_count(struct reactors *rs)
+{
+	return atomic_load(&rs->count);
 }
 
 struct reactor *
 reactors_get(struct reactors *rs, int index)
 {
-	assert(index >= 0 && index < rs->count);
-	return rs->loops[index];
+	struct reactor *r = rs->first;
+
+	assert(index >= 0 && index < atomic_load(&rs->count));
+	while (index-- > 0)
+		r = atomic_load(&r->next);
+	return r;
 }

@@ -5,10 +5,15 @@
  * on these. A thread that owns its time (the controller, a fetcher) may open a single reactor and
  * run it itself: outgoing calls (rpc_client.h) work on either.
  *
+ * A group may grow while it runs, and only its first loops may be in use for new connections. None
+ * ends before the group does: a request that waits is ended on its loop long after its listener.
+ *
  * Order of a stop: close the listeners, the RPC clients and the HTTP server, answer or give up
  * every request that still waits, then reactors_close().
  *
- * Threads  reactor_post() from any thread; the rest as said at each call.
+ * Threads  reactor_post(), reactors_get(), reactors_count() and reactors_in_use() from any thread;
+ *          a group is opened, changed and closed on one, which is none of its own; the rest as said
+ *          at each call.
  */
 #ifndef KLAMM_NET_REACTOR_H
 #define KLAMM_NET_REACTOR_H
@@ -22,23 +27,31 @@ struct reactor;
 struct reactors;
 
 /*
- * Starts count (>= 1) loops on threads named "reactor-0" and so on. env gives the clock and is
- * borrowed until the close. All signals are blocked on these threads.
+ * Starts count (>= 1) loops on threads named "reactor-0" and so on, all of them in use. env gives
+ * the clock and is borrowed until the close. All signals are blocked on these threads.
  * Returns 0 or -errno (-ENOMEM, -EAGAIN, -EMFILE).
  */
 MUST_CHECK int reactors_open(struct env *env, int count, struct reactors **ret_reactors);
 /*
- * Starts more, up to count, if there are fewer: before anybody asks for another than the first, and
- * on the thread that opened them. Returns as above; those that were started stay.
+ * Starts more, up to count, if there are fewer; they are not in use yet. Returns as above, and then
+ * none has been started.
  */
 MUST_CHECK int reactors_grow(struct reactors *rs, int count);
+/*
+ * The first count, of those that were started, are in use from now on: a listener that is opened
+ * takes these (listener_use_reactors() tells one that is open). The others go on with what they
+ * have and else sleep.
+ */
+void reactors_use(struct reactors *rs, int count);
+int reactors_in_use(struct reactors *rs);
 /*
  * Runs what was posted so far, ends the threads and frees everything. Accepts NULL. A request
  * that was never answered is reported as an error line and its memory left alone.
  * Never from a reactor's own thread.
  */
 void reactors_close(struct reactors *rs);
-int reactors_count(const struct reactors *rs);
+/* All that were started. */
+int reactors_count(struct reactors *rs);
 /* index counts from 0. The pointer lives as long as the group. */
 struct reactor *reactors_get(struct reactors *rs, int index);
 

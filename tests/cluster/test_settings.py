@@ -1,5 +1,7 @@
 """Settings of topics and brokers take effect: at creation, by alteration, and after a restart."""
 import json
+import re
+import resource
 import socket
 import ssl
 import subprocess
@@ -9,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster_load import Load
 from conftest import free_port, wait_until
 from test_bad_input import API_VERSIONS, answer, connect, request
-from test_records import create, produce
+from test_records import consume, create, produce
 
 
 def refused(bootstrap, size):
@@ -109,12 +112,19 @@ def alter(broker, *settings):
     assert done.returncode == 0, done
 
 
-def threads(broker, name):
-    """How many threads of the broker, or of the supervisor that it is the child of, are named so."""
+def tasks(broker, name):
+    """{name: folder under /proc} of the threads of the broker, or of the supervisor that it is the
+    child of, whose names begin so."""
     pid = broker.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(comm.read_text().startswith(name)
-               for p in [pid, *children] for comm in Path(f"/proc/{p}/task").glob("*/comm"))
+    found = [(comm.read_text().strip(), comm.parent)
+             for p in [pid, *children] for comm in Path(f"/proc/{p}/task").glob("*/comm")]
+    return {comm: task for comm, task in found if comm.startswith(name)}
+
+
+def threads(broker, name):
+    """How many are named so."""
+    return len(tasks(broker, name))
 
 
 def test_background_threads_and_the_cleaners_settings_change_while_the_broker_runs(make_broker):
@@ -166,17 +176,86 @@ def test_settings_that_change_while_a_broker_stops_harm_nothing(cluster, zk):
     assert broker.errors() == []
 
 
-def test_a_dynamic_change_that_waits_for_a_start_is_told_and_holds_then(make_broker):
-    broker = make_broker({"num.network.threads": 2}).start()
-    assert threads(broker, "reactor-") == 2
-    alter(broker, "num.network.threads=4", "num.io.threads=12")
+def test_a_dynamic_change_without_effect_is_told(standalone):
+    alter(standalone, "ssl.endpoint.identification.algorithm=https", "num.io.threads=12")
     told = 'a dynamic setting has changed that has no effect now key='
-    wait_until(lambda: broker.log().count(told) == 2, "both are told")
-    assert told + 'num.network.threads notice="takes effect at the next start"' in broker.log()
-    assert told + 'num.io.threads notice="is accepted; there is nothing that it tunes"' in broker.log()
-    assert threads(broker, "reactor-") == 2
+    wait_until(lambda: standalone.log().count(told) == 2, "both are told")
+    assert (told + 'ssl.endpoint.identification.algorithm '
+            'notice="takes effect at the next start"' in standalone.log())
+    assert (told + 'num.io.threads notice="is accepted; there is nothing that it tunes"'
+            in standalone.log())
+
+
+def times_woken(broker):
+    """{name of an event loop's thread: how often it has gone to sleep}"""
+    return {name: int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)",
+                                (task / "status").read_text(), re.MULTILINE)[1])
+            for name, task in tasks(broker, "reactor-").items()}
+
+
+def serving(broker, count):
+    """The event loops that serve so many new connections: those that their requests wake."""
+    requests = 100
+    sockets = [connect(broker) for _ in range(count)]
+    before = times_woken(broker)
+    for _ in range(requests):
+        for s in sockets:
+            s.sendall(request(API_VERSIONS, 0))
+            assert answer(s) is not None
+    after = times_woken(broker)
+    for s in sockets:
+        s.close()
+    return {name for name in after if after[name] - before[name] >= requests}
+
+
+def test_network_threads_are_added_and_put_to_rest_while_the_broker_runs(make_broker):
+    """Producers go on; new connections go to as many event loops as there should be."""
+    def loops(count):
+        return {f"reactor-{i}" for i in range(count)}
+
+    broker = make_broker({"num.network.threads": 2}).start()
+    create(broker.bootstrap, "t", 3)
+    loads = [Load(broker, "t", 0.005), Load(broker, "t", 0.005)]
+    old = [connect(broker) for _ in range(4)]
+    for load in loads:
+        load.wait_acked(100)
+    assert tasks(broker, "reactor-").keys() == loops(2) == serving(broker, 8)
+    for before, now, started in (2, 4, 4), (4, 8, 8), (8, 4, 8), (4, 2, 8), (2, 3, 8):
+        alter(broker, f"num.network.threads={now}")
+        line = f"the number of network threads has changed from={before} to={now}"
+        wait_until(lambda: line in broker.log(), line)
+        assert tasks(broker, "reactor-").keys() == loops(started)
+        assert serving(broker, 4 * now) == loops(now)
+        for load in loads:
+            load.wait_acked(100)
+    for s in old:  # nobody was cut off
+        s.sendall(request(API_VERSIONS, 0))
+        assert answer(s) is not None
+    for load in loads:
+        load.stop()
+    got = [int(m.value()) for m in consume(broker.bootstrap, "t", 3, sum(l.next for l in loads))]
+    assert sorted(got) == sorted(v for l in loads for v in range(l.next))
     broker.restart()
-    assert threads(broker, "reactor-") == 4
+    assert tasks(broker, "reactor-").keys() == loops(3)
+    assert "that has no effect now" not in broker.log()
+    assert broker.errors() == []
+
+
+def test_network_threads_that_cannot_be_started_leave_all_as_it_was(make_broker):
+    broker = make_broker({"num.network.threads": 2}).start()
+    process = tasks(broker, "reactor-")["reactor-0"].parents[1]
+    used = len(list((process / "fd").iterdir()))
+    resource.prlimit(int(process.name), resource.RLIMIT_NOFILE, (used + 40, used + 40))
+    alter(broker, "num.network.threads=100")
+    told = "cannot start as many network threads"
+    wait_until(lambda: told in broker.log(), told)
+    assert "num.network.threads=100 in_use=2 error=Too many open files" in broker.log()
+    assert threads(broker, "reactor-") == 2
+    assert serving(broker, 8) == {"reactor-0", "reactor-1"}
+    alter(broker, "num.network.threads=4")
+    wait_until(lambda: threads(broker, "reactor-") == 4, "fewer can be started")
+    assert serving(broker, 8) == {f"reactor-{i}" for i in range(4)}
+    assert len(broker.errors()) == 1  # not one at each tick
 
 
 def shown(broker):

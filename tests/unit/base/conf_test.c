@@ -163,13 +163,14 @@ static void
 dynamic_changes_without_effect_are_told(void **state)
 {
 	(void)state;
-	assert_told("", "background.threads=3\nlog.cleaner.backoff.ms=5\n", true, "");
-	assert_told("", "num.network.threads=5\n", true,
-		    "num.network.threads takes effect at the next start\n");
-	assert_told("num.network.threads=5\n", "num.network.threads=5\n", true, "");
-	assert_told("num.network.threads=5\n", "", true,
-		    "num.network.threads takes effect at the next start\n");
-	assert_told("", "num.network.threads=5\n", false, "");
+	assert_told("", "background.threads=3\nnum.network.threads=5\n", true, "");
+	assert_told("", "ssl.endpoint.identification.algorithm=\n", true,
+		    "ssl.endpoint.identification.algorithm takes effect at the next start\n");
+	assert_told("ssl.endpoint.identification.algorithm=\n",
+		    "ssl.endpoint.identification.algorithm=\n", true, "");
+	assert_told("ssl.endpoint.identification.algorithm=\n", "", true,
+		    "ssl.endpoint.identification.algorithm takes effect at the next start\n");
+	assert_told("", "ssl.endpoint.identification.algorithm=\n", false, "");
 	assert_told("", "num.io.threads=5\n", true,
 		    "num.io.threads is accepted; there is nothing that it tunes\n");
 	assert_told("num.io.threads=5\n", "", true, "");

@@ -4,9 +4,15 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "net/reactor.h"
 #include "net/reactor_io.h"
@@ -118,6 +124,95 @@ what_was_posted_before_the_close_is_run(void **state)
 		reactor_post(reactors_get(mine, i % 3), add_one, &count);
 	reactors_close(mine);
 	assert_int_equal(atomic_load(&count), 3000);
+}
+
+/* ---- a group that grows ---- */
+
+static _Atomic bool grown;
+
+/* Posts to whatever there is at the moment; returns how often. */
+static void *
+post_to_all(void *arg)
+{
+	_Atomic int *ran = arg;
+	intptr_t posted = 0;
+
+	while (!atomic_load(&grown)) {
+		int count = reactors_count(rs);
+
+		assert_true(reactors_in_use(rs) <= count);
+		for (int i = 0; i < count; i++, posted++)
+			reactor_post(reactors_get(rs, i), add_one, ran);
+		while (atomic_load(ran) < posted)
+			sched_yield();
+	}
+	return (void *)posted;
+}
+
+static void
+a_group_grows_while_others_use_it(void **state)
+{
+	struct reactor *before[2] = {reactors_get(rs, 0), reactors_get(rs, 1)};
+	_Atomic int ran = 0;
+	pthread_t poster;
+	void *posted;
+
+	(void)state;
+	atomic_store(&grown, false);
+	pthread_create(&poster, NULL, post_to_all, &ran);
+	for (int count = 3; count <= 12; count++) {
+		int seen = atomic_load(&ran);
+
+		assert_int_equal(reactors_grow(rs, count), 0);
+		assert_int_equal(reactors_count(rs), count);
+		assert_int_equal(reactors_in_use(rs), count - 1);
+		reactors_use(rs, count);
+		while (atomic_load(&ran) < seen + count)
+			sched_yield();
+	}
+	atomic_store(&grown, true);
+	pthread_join(poster, &posted);
+	assert_int_equal(atomic_load(&ran), (intptr_t)posted);
+	for (int i = 0; i < 2; i++)
+		assert_ptr_equal(reactors_get(rs, i), before[i]);
+	assert_string_equal(reactor_name(reactors_get(rs, 11)), "reactor-11");
+	assert_int_equal(reactors_grow(rs, 5), 0); /* there are more */
+	assert_int_equal(reactors_count(rs), 12);
+	reactors_use(rs, 1);
+	assert_int_equal(reactors_in_use(rs), 1);
+}
+
+/* The number of the next one that would be opened. */
+static int
+next_descriptor(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return fd;
+}
+
+static void
+a_group_that_cannot_grow_is_as_it_was_and_has_taken_nothing(void **state)
+{
+	struct rlimit before, tight;
+	_Atomic int ran = 0;
+	int next = next_descriptor();
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	tight = before;
+	tight.rlim_cur = (rlim_t)next + 10; /* for two or three */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	assert_int_equal(reactors_grow(rs, 100), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(reactors_count(rs), 2);
+	assert_int_equal(reactors_in_use(rs), 2);
+	assert_int_equal(next_descriptor(), next);
+	assert_int_equal(reactors_grow(rs, 4), 0);
+	reactor_call(reactors_get(rs, 3), add_one, &ran);
+	assert_int_equal(atomic_load(&ran), 1);
 }
 
 /* ---- a loop on the test's own thread ---- */
@@ -282,6 +377,9 @@ main(void)
 	    cmocka_unit_test_setup_teardown(a_reactor_does_not_sleep_on_what_it_posted_to_itself,
 					    open_two, close_two),
 	    cmocka_unit_test(what_was_posted_before_the_close_is_run),
+	    cmocka_unit_test_setup_teardown(a_group_grows_while_others_use_it, open_two, close_two),
+	    cmocka_unit_test_setup_teardown(
+		a_group_that_cannot_grow_is_as_it_was_and_has_taken_nothing, open_two, close_two),
 	    cmocka_unit_test(timers_fire_in_the_order_of_their_deadlines_and_not_when_cancelled),
 	    cmocka_unit_test(deferred_tasks_take_turns_and_can_be_cancelled),
 	    cmocka_unit_test(a_loop_that_was_stopped_runs_again),

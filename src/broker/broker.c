@@ -428,9 +428,9 @@ start_serving(struct broker *b)
 	if (st == 0)
 		st = broker_make_client_tls(b);
 	if (st == 0) {
-		controller_set_tls(b->controller, b->client_tls, b->verify_host);
+		controller_set_tls(b->controller, b->client_tls);
 		broker_open_producer_ids(b);
-		st = replica_manager_start(b->replicas, b->client_tls, b->verify_host);
+		st = replica_manager_start(b->replicas, b->client_tls);
 	}
 	if (st == 0)
 		st = broker_open_listeners(b);
@@ -625,7 +625,7 @@ broker_stop(struct broker *b)
 	properties_fini(&b->dynamic_default);
 	properties_fini(&b->dynamic_broker);
 	broker_free_listeners(b);
-	SSL_CTX_free(b->client_tls);
+	client_tls_close(b->client_tls);
 	SSL_CTX_free(b->http_tls);
 	lock_fini(&b->replicas_lock);
 	lock_fini(&b->listeners_lock);

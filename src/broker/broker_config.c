@@ -100,29 +100,24 @@ tell_of_change(void *arg, const char *key, const char *notice)
 		  "key=%s notice=\"%s\"", key, notice);
 }
 
-/* May also name one whose change is none in the end: a certificate is read once more then. */
 static bool
-is_of_certificates(const char *key)
-{
-	return strstr(key, "ssl.") != NULL;
-}
-
-static bool
-certificates_differ(const struct properties *a, const struct properties *b)
+names_certificates(const struct properties *props)
 {
 	struct map_iter iter = {0};
-	const char *text;
 
-	while ((text = map_next(&a->texts, &iter)) != NULL) {
-		const char *key = map_iter_key(&iter).data, *other;
-
-		if (!is_of_certificates(key))
-			continue;
-		other = properties_get(b, key);
-		if (other == NULL || strcmp(text, other) != 0)
+	while (map_next(&props->texts, &iter) != NULL)
+		if (strstr(map_iter_key(&iter).data, "ssl.") != NULL)
 			return true;
-	}
 	return false;
+}
+
+/* Whoever sets the name of a file again, to the same even, wants the file to be read again. */
+static void
+reload_certificates(struct broker *b, const struct broker_conf *old, const struct broker_conf *now)
+{
+	if (names_certificates(&old->dynamic_broker) || names_certificates(&now->dynamic_broker) ||
+	    names_certificates(&old->dynamic_default) || names_certificates(&now->dynamic_default))
+		atomic_store(&b->reload_due, true);
 }
 
 static void
@@ -165,11 +160,7 @@ broker_on_conf_change(void *arg, const struct broker_conf *old, const struct bro
 
 	broker_conf_change_notices(old, now, b->controller_runs, tell_of_change, NULL);
 	resize_pools(b, now);
-	if (certificates_differ(&old->dynamic_broker, &now->dynamic_broker) ||
-	    certificates_differ(&now->dynamic_broker, &old->dynamic_broker) ||
-	    certificates_differ(&old->dynamic_default, &now->dynamic_default) ||
-	    certificates_differ(&now->dynamic_default, &old->dynamic_default))
-		atomic_store(&b->reload_due, true);
+	reload_certificates(b, old, now);
 	atomic_store(&b->listeners_due, true);
 	if (b->limits != NULL) {
 		connection_limits_set(b->limits, (int)now->max_connections,

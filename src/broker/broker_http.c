@@ -10,7 +10,7 @@ static bool
 is_healthy(void *arg, struct buf *text)
 {
 	(void)arg;
-	buf_printf(text, "ok\n");
+	buf_printf(text, "ok");
 	return true;
 }
 
@@ -21,7 +21,7 @@ is_ready(void *arg, struct buf *text)
 	size_t done = 0, total = 0, brokers;
 
 	if (!atomic_load(&b->ready)) {
-		buf_printf(text, "starting\n");
+		buf_printf(text, "starting");
 		return false;
 	}
 	metadata_brokers(metadata_read(b->metadata), &brokers);
@@ -31,14 +31,14 @@ is_ready(void *arg, struct buf *text)
 	if (controller_active_id(b->controller) != -1)
 		atomic_store(&b->controller_known, true);
 	if (brokers == 0 || !atomic_load(&b->controller_known)) {
-		buf_printf(text, "waiting for the controller\n");
+		buf_printf(text, "waiting for the controller");
 		return false;
 	}
 	if (!atomic_load(&b->all_loaded)) {
-		buf_printf(text, "loading logs: %zu of %zu\n", done, total);
+		buf_printf(text, "loading logs: %zu of %zu", done, total);
 		return false;
 	}
-	buf_printf(text, "ready\n");
+	buf_printf(text, "ready");
 	return true;
 }
 

@@ -12,6 +12,7 @@
 #include "cluster/topic_name.h"
 #include "controller/controller.h"
 #include "group/coordinator.h"
+#include "net/client_tls.h"
 #include "net/http_server.h"
 #include "net/listener.h"
 #include "replica/controller_peer.h"
@@ -88,9 +89,8 @@ struct broker {
 	struct broker_addresses addresses;  /* in effect */
 	struct broker_listener **listeners; /* one for each of addresses.listeners, in its order */
 	size_t listener_count;
-	_Atomic bool listeners_due; /* a setting of theirs has changed */
-	SSL_CTX *client_tls;        /* to other brokers */
-	bool verify_host;
+	_Atomic bool listeners_due;    /* a setting of theirs has changed */
+	struct client_tls *client_tls; /* to other brokers; NULL: they speak plaintext */
 	struct http_server *http;
 	SSL_CTX *http_tls;
 	_Atomic bool ready;

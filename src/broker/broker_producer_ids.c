@@ -152,7 +152,6 @@ broker_controller_peer(struct broker *b, int64_t timeout_ms, struct controller_p
 	    .broker_id = b->id,
 	    .listener = b->inter_broker_listener,
 	    .tls = b->client_tls,
-	    .verify_host = b->verify_host,
 	    .connect_timeout_ms = timeout_ms,
 	};
 

@@ -71,38 +71,88 @@ broker_make_server_tls(struct broker *b, const char *listener, SSL_CTX **ret_ctx
 	return st;
 }
 
-int
-broker_make_client_tls(struct broker *b)
+static int
+make_client_context(struct broker *b, SSL_CTX **ret_ctx, bool *ret_verify_host)
 {
 	struct tls_settings settings;
 	char prefix[128], err[TLS_ERR_LEN];
 	int st;
 
-	if (!security_protocol_is_tls(b->inter_broker_protocol))
-		return 0;
 	make_prefix(b->inter_broker_listener, prefix, sizeof(prefix));
 	settings = tls_settings_of(broker_conf_of(b), prefix);
-	st = tls_client_context(b->env, &settings, err, &b->client_tls, &b->verify_host);
+	st = tls_client_context(b->env, &settings, err, ret_ctx, ret_verify_host);
 	if (st != 0)
 		diag_error(DIAG_SECURITY, err, "listener=%s", b->inter_broker_listener);
 	return st;
 }
 
+int
+broker_make_client_tls(struct broker *b)
+{
+	bool verify_host;
+	SSL_CTX *ctx;
+	int st;
+
+	if (!security_protocol_is_tls(b->inter_broker_protocol))
+		return 0;
+	st = make_client_context(b, &ctx, &verify_host);
+	return st != 0 ? st : client_tls_open(ctx, verify_host, &b->client_tls);
+}
+
+/* ---- read again: what cannot be read leaves the old one in use ---- */
+
+static void
+tell_reloaded(const char *whose)
+{
+	diag_info(DIAG_SECURITY, "new connections use the certificate as it is now", "%s", whose);
+}
+
+static void
+reload_listener(struct broker *b, struct broker_listener *bl)
+{
+	char whose[128];
+	SSL_CTX *fresh;
+
+	if (bl->tls == NULL || bl->listener == NULL ||
+	    broker_make_server_tls(b, bl->endpoint.listener_name, &fresh) != 0)
+		return;
+	listener_set_tls(bl->listener, fresh);
+	SSL_CTX_free(bl->tls);
+	bl->tls = fresh;
+	snprintf(whose, sizeof(whose), "listener=%s", bl->endpoint.listener_name);
+	tell_reloaded(whose);
+}
+
+static void
+reload_client(struct broker *b)
+{
+	bool verify_host;
+	SSL_CTX *fresh;
+
+	if (b->client_tls == NULL || make_client_context(b, &fresh, &verify_host) != 0)
+		return;
+	client_tls_replace(b->client_tls, fresh, verify_host);
+	tell_reloaded("to=brokers");
+}
+
+static void
+reload_http(struct broker *b)
+{
+	SSL_CTX *fresh;
+
+	if (b->http_tls == NULL || broker_make_server_tls(b, "http", &fresh) != 0)
+		return;
+	http_set_tls(b->http, fresh);
+	SSL_CTX_free(b->http_tls);
+	b->http_tls = fresh;
+	tell_reloaded("listener=http");
+}
+
 void
 broker_reload(struct broker *b)
 {
-	for (size_t i = 0; i < b->listener_count; i++) {
-		struct broker_listener *bl = b->listeners[i];
-		const char *name = bl->endpoint.listener_name;
-		SSL_CTX *fresh;
-
-		if (bl->tls == NULL || bl->listener == NULL ||
-		    broker_make_server_tls(b, name, &fresh) != 0)
-			continue; /* the old certificate stays in use */
-		listener_set_tls(bl->listener, fresh);
-		SSL_CTX_free(bl->tls);
-		bl->tls = fresh;
-		diag_info(DIAG_SECURITY, "new connections use the certificate as it is now",
-			  "listener=%s", name);
-	}
+	for (size_t i = 0; i < b->listener_count; i++)
+		reload_listener(b, b->listeners[i]);
+	reload_client(b);
+	reload_http(b);
 }

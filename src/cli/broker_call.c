@@ -107,7 +107,6 @@ peer_open(struct broker_calls *calls, struct peer *p)
 	rs.port = p->port;
 	rs.client_id = calls->settings.client_id;
 	rs.tls = calls->settings.tls;
-	rs.verify_host = calls->settings.verify_host;
 	rs.response_max_bytes = (int64_t)ANSWER_MAX;
 	return rpc_open(calls->reactor, &rs, &p->rpc);
 }

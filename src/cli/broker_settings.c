@@ -12,6 +12,7 @@
 
 #include "base/env.h"
 #include "cli/client.h"
+#include "net/client_tls.h"
 #include "security/tls_context.h"
 
 #define PEM_MAX ((size_t)16 << 20)
@@ -183,20 +184,21 @@ make_context(struct broker_settings *s, const struct tls_texts *t, bool verify)
 	    .endpoint_identification_algorithm = any_host ? "" : "https",
 	};
 	char err[TLS_ERR_LEN];
+	bool verify_host;
+	SSL_CTX *ctx;
 	int st;
 
-	st = tls_client_context(env_system(), &ts, err, &s->tls, &s->verify_host);
+	st = tls_client_context(env_system(), &ts, err, &ctx, &verify_host);
 	if (st == -ENOMEM)
 		return no_memory();
 	if (st != 0) {
 		complain("%s", err);
 		return CLI_USAGE;
 	}
-	if (!verify) {
-		SSL_CTX_set_verify(s->tls, SSL_VERIFY_NONE, NULL);
-		s->verify_host = false;
-	}
-	return CLI_DONE;
+	if (!verify)
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	st = client_tls_open(ctx, verify && verify_host, &s->tls);
+	return st != 0 ? no_memory() : CLI_DONE;
 }
 
 static int
@@ -258,6 +260,6 @@ broker_settings_fini(struct broker_settings *s)
 	free(s->servers);
 	free(s->bootstrap);
 	free(s->client_id);
-	SSL_CTX_free(s->tls);
+	client_tls_close(s->tls);
 	memset(s, 0, sizeof(*s));
 }

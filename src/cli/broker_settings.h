@@ -9,7 +9,7 @@
 
 #include "cli/command.h"
 
-struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+struct client_tls;
 
 struct server_address {
 	char *host; /* no brackets */
@@ -21,9 +21,8 @@ struct broker_settings {
 	struct server_address *servers;
 	size_t server_count;
 	char *client_id;
-	struct ssl_ctx_st *tls; /* NULL: plaintext */
-	bool verify_host;
-	int timeout_ms; /* --timeout */
+	struct client_tls *tls; /* NULL: plaintext */
+	int timeout_ms;         /* --timeout */
 };
 
 MUST_CHECK int broker_settings_load(struct broker_settings *s);

@@ -357,10 +357,9 @@ controller_set_broker_id(struct controller *c, int32_t broker_id)
 }
 
 void
-controller_set_tls(struct controller *c, struct ssl_ctx_st *tls, bool verify_host)
+controller_set_tls(struct controller *c, struct client_tls *tls)
 {
 	c->settings.tls = tls;
-	c->settings.verify_host = verify_host;
 }
 
 void

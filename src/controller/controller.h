@@ -23,7 +23,7 @@
 #include "zk/zk.h"
 
 struct controller;
-struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+struct client_tls;
 
 /* How a request to a broker ended: status 0 and the response's body, or -errno. */
 typedef void controller_response_fn(void *arg, int status, struct slice body);
@@ -35,8 +35,7 @@ struct controller_settings {
 	const char *inter_broker_listener; /* upper case; borrowed */
 	struct reactor *reactor;           /* runs the connections to other brokers */
 	struct workers *workers;           /* looks names up */
-	struct ssl_ctx_st *tls;            /* of the inter-broker listener; see set_tls() */
-	bool verify_host;
+	struct client_tls *tls;            /* of the inter-broker listener; see set_tls() */
 
 	/*
 	 * Carries out a request to ourselves, without a connection. body is taken over. done is
@@ -63,7 +62,7 @@ struct mailbox *controller_mailbox(struct controller *c);
 struct zk_events controller_zk_events(struct controller *c);
 /* Before controller_start(): what is known only later. tls: borrowed; NULL on plaintext. */
 void controller_set_broker_id(struct controller *c, int32_t broker_id);
-void controller_set_tls(struct controller *c, struct ssl_ctx_st *tls, bool verify_host);
+void controller_set_tls(struct controller *c, struct client_tls *tls);
 /* Takes the session over, starts the thread and stands for election. */
 MUST_CHECK int controller_start(struct controller *c, struct zk *zk);
 /*

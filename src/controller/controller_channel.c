@@ -200,7 +200,6 @@ open_rpc(struct controller_channel *ch, const char *host, int32_t port, struct r
 	rs.port = port;
 	rs.client_id = client_id;
 	rs.tls = s->tls;
-	rs.verify_host = s->verify_host;
 	rs.workers = s->workers;
 	rs.connect_timeout_ms = ch->connect_timeout_ms;
 	rs.idle_ms = -1;

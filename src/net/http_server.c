@@ -208,6 +208,30 @@ http_close(struct http_server *hs)
 	free(hs);
 }
 
+struct tls_change {
+	struct http_server *hs;
+	SSL_CTX *tls;
+};
+
+static void
+change_tls(void *arg)
+{
+	struct tls_change *change = arg;
+	struct http_settings *settings = &change->hs->settings;
+
+	SSL_CTX_up_ref(change->tls);
+	SSL_CTX_free(settings->tls);
+	settings->tls = change->tls;
+}
+
+void
+http_set_tls(struct http_server *hs, SSL_CTX *tls)
+{
+	struct tls_change change = {hs, tls};
+
+	reactor_call(hs->reactor, change_tls, &change);
+}
+
 int
 http_port(const struct http_server *hs)
 {

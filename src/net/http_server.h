@@ -21,8 +21,8 @@ struct http_settings {
 	int port;               /* 0: the kernel chooses */
 	struct ssl_ctx_st *tls; /* NULL: plain HTTP; counted up */
 	/*
-	 * Healthy, ready: 200; else 503. text gets one line for the body in both cases. NULL:
-	 * always healthy or ready.
+	 * Healthy, ready: 200; else 503. text gets the body in both cases, one line without its
+	 * end. NULL: always healthy or ready.
 	 */
 	bool (*healthy)(void *arg, struct buf *text);
 	bool (*ready)(void *arg, struct buf *text);
@@ -35,5 +35,7 @@ MUST_CHECK int http_open(struct reactor *r, const struct http_settings *settings
 /* From any thread but a reactor's. Accepts NULL. */
 void http_close(struct http_server *hs);
 int http_port(const struct http_server *hs);
+/* New connections use this context from now on; counted up. From any thread but a reactor's. */
+void http_set_tls(struct http_server *hs, struct ssl_ctx_st *tls);
 
 #endif

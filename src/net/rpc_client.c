@@ -53,6 +53,7 @@ struct rpc_client {
 	struct transport t;
 	struct event *event;
 	SSL_SESSION *session; /* of the last TLS connection */
+	SSL_CTX *session_ctx; /* by which it was made: another has its own sessions */
 	struct send_queue out;
 	struct call_list waiting, in_flight;
 	struct call_list failing; /* taken out of the two, to be ended */
@@ -122,8 +123,8 @@ static void
 rpc_free(struct rpc_client *rpc)
 {
 	reactor_defer_cancel(&rpc->task);
-	SSL_CTX_free(rpc->settings.tls);
 	SSL_SESSION_free(rpc->session);
+	SSL_CTX_free(rpc->session_ctx);
 	free((char *)(uintptr_t)rpc->settings.host);
 	free((char *)(uintptr_t)rpc->settings.client_id);
 	free(rpc->body);
@@ -198,6 +199,9 @@ close_transport(struct rpc_client *rpc)
 	if (rpc->t.ssl != NULL && rpc->t.tls_up && !rpc->t.broken) {
 		SSL_SESSION_free(rpc->session);
 		rpc->session = SSL_get1_session(rpc->t.ssl);
+		SSL_CTX_free(rpc->session_ctx);
+		rpc->session_ctx = SSL_get_SSL_CTX(rpc->t.ssl);
+		SSL_CTX_up_ref(rpc->session_ctx);
 	}
 	transport_close(&rpc->t, false);
 	send_queue_fini(&rpc->out);
@@ -541,6 +545,19 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	turn(rpc);
 }
 
+static int
+start_tls(struct rpc_client *rpc)
+{
+	bool verify_host;
+	SSL_CTX *ctx = client_tls_get(rpc->settings.tls, &verify_host);
+	int st = transport_start_tls(&rpc->t, ctx, false, rpc->settings.host, verify_host);
+
+	if (st == 0 && rpc->session != NULL && rpc->session_ctx == ctx)
+		SSL_set_session(rpc->t.ssl, rpc->session);
+	SSL_CTX_free(ctx);
+	return st;
+}
+
 static void
 connected(void *arg, int fd)
 {
@@ -560,10 +577,7 @@ connected(void *arg, int fd)
 	if (rpc->event == NULL || event_add(rpc->event, NULL) != 0)
 		st = -ENOMEM;
 	if (st == 0 && rpc->settings.tls != NULL)
-		st = transport_start_tls(&rpc->t, rpc->settings.tls, false, rpc->settings.host,
-					 rpc->settings.verify_host);
-	if (st == 0 && rpc->t.ssl != NULL && rpc->session != NULL)
-		SSL_set_session(rpc->t.ssl, rpc->session);
+		st = start_tls(rpc);
 	rpc->state = RPC_HANDSHAKE;
 	if (st != 0) {
 		rpc->drop = st;
@@ -689,7 +703,6 @@ void
 rpc_settings_init(struct rpc_settings *rs)
 {
 	*rs = (struct rpc_settings){
-	    .verify_host = true,
 	    .connect_timeout_ms = 10000,
 	    .backoff_ms = 50,
 	    .backoff_max_ms = 1000,
@@ -713,8 +726,6 @@ rpc_open(struct reactor *r, const struct rpc_settings *settings, struct rpc_clie
 	rpc->settings.host = strdup(settings->host);
 	if (settings->client_id != NULL)
 		rpc->settings.client_id = strdup(settings->client_id);
-	if (settings->tls != NULL)
-		SSL_CTX_up_ref(settings->tls);
 	rpc->t.fd = -1;
 	rpc->task.fn = run_task;
 	list_init(&rpc->waiting);

@@ -16,17 +16,16 @@
 
 #include "base/bytes.h"
 #include "base/workers.h"
+#include "net/client_tls.h"
 #include "net/reactor.h"
 
 struct rpc_client;
-struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
 struct rpc_settings {
 	const char *host; /* name or address, without brackets */
 	int port;
 	const char *client_id;  /* in every request header; NULL: null */
-	struct ssl_ctx_st *tls; /* NULL: plaintext; counted up */
-	bool verify_host;       /* ssl.endpoint.identification.algorithm=https */
+	struct client_tls *tls; /* NULL: plaintext; outlives the client */
 	/* Looks names up; NULL: the reactor's thread does, and blocks, where host is a name. */
 	struct workers *workers;
 	int64_t connect_timeout_ms; /* socket.connection.setup.timeout.ms, TLS included */

@@ -116,7 +116,6 @@ connect_to(struct controller_peer *peer)
 	rs.host = host;
 	rs.client_id = client_id;
 	rs.tls = s->tls;
-	rs.verify_host = s->verify_host;
 	rs.workers = s->workers;
 	rs.connect_timeout_ms = s->connect_timeout_ms;
 	st = rpc_open(s->reactor, &rs, &peer->rpc);

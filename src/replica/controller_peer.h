@@ -21,10 +21,9 @@ struct controller_peer_settings {
 	struct reactor *reactor;
 	struct workers *workers;
 	struct metadata *metadata;
-	int32_t broker_id;    /* ours */
-	const char *listener; /* inter-broker; borrowed */
-	struct ssl_ctx_st *tls;
-	bool verify_host;
+	int32_t broker_id;      /* ours */
+	const char *listener;   /* inter-broker; borrowed */
+	struct client_tls *tls; /* NULL: plaintext */
 	int64_t connect_timeout_ms;
 };
 

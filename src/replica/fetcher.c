@@ -202,7 +202,6 @@ link_connect(struct leader_link *link)
 	rs.host = host;
 	rs.client_id = client_id;
 	rs.tls = s->tls;
-	rs.verify_host = s->verify_host;
 	rs.workers = s->workers;
 	rs.connect_timeout_ms = conf->replica_socket_timeout_ms;
 	rs.receive_buffer_bytes = (int)conf->replica_socket_receive_buffer_bytes;

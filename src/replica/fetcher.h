@@ -21,7 +21,7 @@
 
 struct fetchers;
 struct throttle;
-struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+struct client_tls;
 
 struct fetcher_settings {
 	struct env *env;
@@ -29,9 +29,8 @@ struct fetcher_settings {
 	struct metadata *metadata;
 	struct workers *workers; /* looks names up */
 	int32_t broker_id;
-	const char *listener; /* inter-broker, upper case; borrowed */
-	struct ssl_ctx_st *tls;
-	bool verify_host;
+	const char *listener;      /* inter-broker, upper case; borrowed */
+	struct client_tls *tls;    /* NULL: plaintext */
 	struct throttle *throttle; /* of what followers take; outlives them */
 	int64_t (*broker_epoch)(void *arg);
 	void *arg;

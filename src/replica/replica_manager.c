@@ -674,7 +674,7 @@ end_shrinking(void *arg)
 }
 
 int
-replica_manager_start(struct replica_manager *rm, struct ssl_ctx_st *tls, bool verify_host)
+replica_manager_start(struct replica_manager *rm, struct client_tls *tls)
 {
 	const struct replica_manager_settings *s = &rm->settings;
 	const struct broker_conf *conf = conf_store_get(s->conf);
@@ -686,7 +686,6 @@ replica_manager_start(struct replica_manager *rm, struct ssl_ctx_st *tls, bool v
 	    .broker_id = s->broker_id,
 	    .listener = s->inter_broker_listener,
 	    .tls = tls,
-	    .verify_host = verify_host,
 	    .throttle = &rm->follower_throttle,
 	    .broker_epoch = s->broker_epoch,
 	    .arg = s->arg,
@@ -698,7 +697,6 @@ replica_manager_start(struct replica_manager *rm, struct ssl_ctx_st *tls, bool v
 		     .broker_id = s->broker_id,
 		     .listener = s->inter_broker_listener,
 		     .tls = tls,
-		     .verify_host = verify_host,
 		     .connect_timeout_ms = conf->socket_connection_setup_timeout_ms},
 	    .request_timeout_ms = conf->request_timeout_ms,
 	    .broker_epoch = s->broker_epoch,

@@ -19,7 +19,7 @@
 #include "storage/log_manager.h"
 
 struct replica_manager;
-struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+struct client_tls;
 struct workers;
 struct reactor;
 struct leader_and_isr_request;
@@ -62,8 +62,7 @@ MUST_CHECK int replica_manager_open(const struct replica_manager_settings *setti
  * From now on leaders are followed and ISRs proposed: before the first request. tls: borrowed; NULL
  * where brokers speak plaintext.
  */
-MUST_CHECK int replica_manager_start(struct replica_manager *rm, struct ssl_ctx_st *tls,
-				     bool verify_host);
+MUST_CHECK int replica_manager_start(struct replica_manager *rm, struct client_tls *tls);
 /* Ends its thread and forgets all partitions; nothing may wait any more. Accepts NULL. */
 void replica_manager_close(struct replica_manager *rm);
 

@@ -610,6 +610,15 @@ an_idle_connection_is_closed_and_made_again_when_needed(void **state)
 
 /* ---- TLS ---- */
 
+static struct client_tls *
+client_tls_of(SSL_CTX *ctx, bool verify_host)
+{
+	struct client_tls *tls;
+
+	assert_int_equal(client_tls_open(ctx, verify_host, &tls), 0);
+	return tls;
+}
+
 static void
 calls_go_over_tls_and_sessions_are_resumed(void **state)
 {
@@ -617,14 +626,16 @@ calls_go_over_tls_and_sessions_are_resumed(void **state)
 	struct test_cert ca = test_ca("CA"), own = test_leaf(&ca, "s", "localhost", 5);
 	struct metric *resumed = metrics_get(METRIC_TLS_HANDSHAKES, "TEST,resumed");
 	int64_t before = metric_value(resumed);
-	struct ask asks[2];
+	struct ask asks[3];
 
 	f->settings.endpoint.protocol = SECURITY_SSL;
 	f->settings.tls = test_server_ctx(&own, NULL, SSL_VERIFY_NONE);
-	settings.tls = test_client_ctx(NULL, ca.cert);
+	settings.tls = client_tls_of(test_client_ctx(NULL, ca.cert), true);
 	fixture_listen(f);
 	open_rpc();
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
+		if (i == 2) /* a new context has no session yet */
+			client_tls_replace(settings.tls, test_client_ctx(NULL, ca.cert), true);
 		asks[i] = (struct ask){
 		    .number = i, .key = 1, .version = 12, .flexible = true, .len = 90000};
 		ask(&asks[i]);
@@ -635,9 +646,44 @@ calls_go_over_tls_and_sessions_are_resumed(void **state)
 	}
 	assert_int_equal(metric_value(resumed), before + 1);
 	SSL_CTX_free(f->settings.tls);
-	SSL_CTX_free(settings.tls);
+	reactor_call(reactor(), close_rpc, NULL);
+	client_tls_close(settings.tls);
 	test_cert_free(&ca);
 	test_cert_free(&own);
+}
+
+/* As when a client certificate is renewed: the next connection is who the new one says. */
+static void
+a_new_context_is_used_by_the_next_connection(void **state)
+{
+	struct fixture *f = *state;
+	struct test_cert ca = test_ca("CA"), own = test_leaf(&ca, "s", "localhost", 5);
+	struct test_cert other = test_ca("Other CA");
+	struct ask asks[3];
+
+	f->settings.endpoint.protocol = SECURITY_SSL;
+	f->settings.tls = test_server_ctx(&own, NULL, SSL_VERIFY_NONE);
+	settings.tls = client_tls_of(test_client_ctx(NULL, ca.cert), true);
+	fixture_listen(f);
+	open_rpc();
+	for (int i = 0; i < 3; i++) {
+		if (i == 1)
+			client_tls_replace(settings.tls, test_client_ctx(NULL, other.cert), true);
+		if (i == 2) {
+			reactor_call(reactor(), disconnect_here, NULL);
+			wait_connections(f, 0);
+		}
+		asks[i] = (struct ask){.number = i, .key = 1, .version = 1};
+		ask(&asks[i]);
+		wait_results(i + 1);
+		expect(i, i, i == 2 ? -EPROTO : 0, 0);
+	}
+	reactor_call(reactor(), close_rpc, NULL);
+	SSL_CTX_free(f->settings.tls);
+	client_tls_close(settings.tls);
+	test_cert_free(&ca);
+	test_cert_free(&own);
+	test_cert_free(&other);
 }
 
 static void
@@ -646,25 +692,23 @@ a_server_with_a_wrong_name_or_issuer_is_refused(void **state)
 	struct fixture *f = *state;
 	struct test_cert ca = test_ca("CA"), own = test_leaf(&ca, "s", NULL, 5);
 	struct test_cert other = test_ca("Other CA");
-	SSL_CTX *good = test_client_ctx(NULL, ca.cert), *bad = test_client_ctx(NULL, other.cert);
 	struct ask asks[3];
 
 	f->settings.endpoint.protocol = SECURITY_SSL;
 	f->settings.tls = test_server_ctx(&own, NULL, SSL_VERIFY_NONE);
 	fixture_listen(f);
 	for (int i = 0; i < 3; i++) {
-		settings.tls = i == 1 ? bad : good;
-		settings.verify_host = i == 0;
+		settings.tls =
+		    client_tls_of(test_client_ctx(NULL, i == 1 ? other.cert : ca.cert), i == 0);
 		open_rpc();
 		asks[i] = (struct ask){.number = i, .key = 1, .version = 1};
 		ask(&asks[i]);
 		wait_results(i + 1);
 		expect(i, i, i == 2 ? 0 : -EPROTO, 0);
 		reactor_call(reactor(), close_rpc, NULL);
+		client_tls_close(settings.tls);
 	}
 	SSL_CTX_free(f->settings.tls);
-	SSL_CTX_free(good);
-	SSL_CTX_free(bad);
 	test_cert_free(&ca);
 	test_cert_free(&own);
 	test_cert_free(&other);
@@ -692,6 +736,7 @@ main(void)
 	    TEST(closing_during_a_lookup_is_safe),
 	    TEST(an_idle_connection_is_closed_and_made_again_when_needed),
 	    TEST(calls_go_over_tls_and_sessions_are_resumed),
+	    TEST(a_new_context_is_used_by_the_next_connection),
 	    TEST(a_server_with_a_wrong_name_or_issuer_is_refused),
 	};
 

@@ -284,7 +284,11 @@ apply_to_broker(struct api_call *call, struct alteration *a, bool cluster_wide,
 	return 0;
 }
 
-/* Settings that are right one by one may not be together. */
+/*
+ * Settings that are right one by one may not be together, or too far from those that hold. The
+ * broker that is asked judges those for all brokers, too. What Kafka finds there is
+ * K_INVALID_REQUEST, whatever it is (ConfigAdminManager.validateBrokerConfigChange).
+ */
 static int
 check_together(struct api_call *call, struct alteration *a, const char *entity,
 	       const struct properties *props)
@@ -295,7 +299,7 @@ check_together(struct api_call *call, struct alteration *a, const char *entity,
 
 	if (s->check_config(s->arg, entity, props, &errors) > 0) {
 		keep_message(call, a, &errors);
-		st = K_INVALID_CONFIG;
+		st = K_INVALID_REQUEST;
 	}
 	buf_fini(&errors);
 	return st;

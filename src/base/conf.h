@@ -138,6 +138,14 @@ void broker_conf_free(struct broker_conf *conf);
 int broker_conf_check_rules(const struct broker_conf *conf, struct buf *errors);
 
 /*
+ * The rules for what changes while the broker runs: a pool of threads may be halved or doubled at
+ * most. Appends lines, returns how many.
+ * Source  Kafka's DynamicThreadPool.
+ */
+int broker_conf_check_change(const struct broker_conf *old, const struct broker_conf *now,
+			     struct buf *errors);
+
+/*
  * What the operator should know at start-up: each key that is unknown, has no effect yet, or
  * belongs to Java or KRaft.
  */

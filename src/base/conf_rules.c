@@ -133,6 +133,44 @@ broker_conf_check_rules(const struct broker_conf *conf, struct buf *errors)
 	return broken;
 }
 
+static const char *const thread_pools[] = {
+    "background.threads",
+    "num.io.threads",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.fetchers",
+};
+
+static int64_t
+threads_of(const struct broker_conf *conf, const struct conf_entry *entry)
+{
+	return *(const int64_t *)(const void *)((const char *)conf + entry->field);
+}
+
+int
+broker_conf_check_change(const struct broker_conf *old, const struct broker_conf *now,
+			 struct buf *errors)
+{
+	int broken = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(thread_pools); i++) {
+		const struct conf_entry *entry = broker_conf_entry(thread_pools[i]);
+		int64_t before = threads_of(old, entry), after = threads_of(now, entry), least;
+
+		if (before == after)
+			continue;
+		if (before < 1) /* one runs */
+			before = 1;
+		least = before / 2 < 1 ? 1 : before / 2;
+		if (after < least || after > before * 2)
+			rule(&broken, errors,
+			     "%s=%lld: must be from %lld to %lld now that it is %lld; what is "
+			     "further off takes several steps, or a start",
+			     entry->key, (long long)after, (long long)least, (long long)before * 2,
+			     (long long)before);
+	}
+	return broken;
+}
+
 /* listener.name.<name>.KEY and listener.name.<name>.<mechanism>.KEY stand for KEY. */
 static const struct conf_entry *
 entry_of(const char *key)

@@ -1,5 +1,6 @@
 #include "replica/fetcher.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,8 +155,9 @@ on_retry(struct timer *timer, void *arg)
 	link_send(f->link);
 }
 
+/* Neither the link nor the fetcher has it any more, and the session is told. */
 static void
-drop(struct followed *f)
+detach(struct followed *f)
 {
 	struct leader_link *link = f->link;
 	struct fetcher *ft = link->fetcher;
@@ -167,6 +169,13 @@ drop(struct followed *f)
 	*f->prev = f->next;
 	if (f->next != NULL)
 		f->next->prev = f->prev;
+	f->link = NULL;
+}
+
+static void
+drop(struct followed *f)
+{
+	detach(f);
 	partition_put(f->p);
 	free(f);
 }
@@ -197,8 +206,8 @@ link_connect(struct leader_link *link)
 	if (!broker_address(s->metadata, link->broker_id, s->listener, host, sizeof(host),
 			    &rs.port))
 		return link->rpc != NULL;
-	snprintf(client_id, sizeof(client_id), "broker-%d-fetcher-%td", s->broker_id,
-		 link->fetcher - link->fetcher->owner->threads);
+	snprintf(client_id, sizeof(client_id), "broker-%d-fetcher-%d", s->broker_id,
+		 link->fetcher->index);
 	rs.host = host;
 	rs.client_id = client_id;
 	rs.tls = s->tls;
@@ -270,16 +279,16 @@ link_free(struct leader_link *link)
 	free(link);
 }
 
-/* A leader that nobody follows any more: its connection is not kept. */
-static void
-free_if_unused(struct leader_link *link)
+bool
+link_end_if_unused(struct leader_link *link)
 {
 	struct fetcher *ft = link->fetcher;
 
 	if (link->first != NULL || link->in_flight)
-		return;
+		return false;
 	map_remove(&ft->links, &link->broker_id, sizeof(link->broker_id));
 	link_free(link);
+	return true;
 }
 
 /* ---- orders ---- */
@@ -301,24 +310,17 @@ forget(struct fetcher *ft, struct partition *p)
 		return;
 	link = f->link;
 	drop(f);
-	free_if_unused(link);
+	(void)link_end_if_unused(link);
 }
 
+/* It is in no state yet. */
 static void
-follow(struct fetcher *ft, struct partition *p, int32_t leader, int32_t leader_epoch)
+attach(struct fetcher *ft, struct followed *f)
 {
-	struct leader_link *link = get_link(ft, leader);
-	struct followed *f = must(calloc(1, sizeof(*f)));
+	struct leader_link *link = get_link(ft, f->leader);
 
 	f->link = link;
-	f->p = partition_get(p);
-	f->leader_epoch = leader_epoch;
 	f->state = FOLLOW_FAILED;
-	f->log_start_offset = -1;
-	followed_set_lag(f, -1);
-	timer_init(&f->retry, on_retry, f);
-	f->key.topic_id = partition_topic_id(p);
-	f->key.partition = partition_number(p);
 	f->next = link->first;
 	f->prev = &link->first;
 	if (link->first != NULL)
@@ -327,6 +329,22 @@ follow(struct fetcher *ft, struct partition *p, int32_t leader, int32_t leader_e
 	if (map_put(&ft->followed, &f->p, sizeof(f->p), f, NULL) != 0 ||
 	    map_put(&link->by_key, &f->key, sizeof(f->key), f, NULL) != 0)
 		abort();
+}
+
+static void
+follow(struct fetcher *ft, struct partition *p, int32_t leader, int32_t leader_epoch)
+{
+	struct followed *f = must(calloc(1, sizeof(*f)));
+
+	f->p = partition_get(p);
+	f->leader = leader;
+	f->leader_epoch = leader_epoch;
+	f->log_start_offset = -1;
+	followed_set_lag(f, -1);
+	timer_init(&f->retry, on_retry, f);
+	f->key.topic_id = partition_topic_id(p);
+	f->key.partition = partition_number(p);
+	attach(ft, f);
 	if (uuid_is_zero(&f->key.topic_id)) {
 		diag_error(DIAG_REPLICA,
 			   "cannot follow a partition whose topic has no id: let a controller of "
@@ -335,7 +353,7 @@ follow(struct fetcher *ft, struct partition *p, int32_t leader, int32_t leader_e
 		return;
 	}
 	begin(f);
-	link_send(link);
+	link_send(f->link);
 }
 
 static void
@@ -352,14 +370,29 @@ carry_out(void *arg)
 	free(order);
 }
 
-static void
-post(struct fetchers *fs, struct partition *p, int32_t leader, int32_t leader_epoch)
+/* num.replica.fetchers may be anything. */
+static int32_t
+count_of(int64_t setting)
+{
+	return setting < 1 ? 1 : (int32_t)setting;
+}
+
+/* Which of so many threads follows for it: those of one topic are spread evenly. */
+static int32_t
+home_of(const struct partition *p, int32_t count)
 {
 	uint64_t hash = map_hash(partition_topic(p), strlen(partition_topic(p))) +
 			(uint64_t)partition_number(p);
+
+	return (int32_t)(hash % (uint64_t)count);
+}
+
+static void
+post(struct fetchers *fs, struct partition *p, int32_t leader, int32_t leader_epoch)
+{
 	struct order *order = must(calloc(1, sizeof(*order)));
 
-	order->ft = &fs->threads[hash % (uint64_t)fs->count];
+	order->ft = fs->threads[home_of(p, fs->count)];
 	order->p = partition_get(p);
 	order->leader = leader;
 	order->leader_epoch = leader_epoch;
@@ -390,41 +423,27 @@ run(void *arg)
 }
 
 static int
-fetcher_start(struct fetchers *fs, struct fetcher *ft)
+fetcher_start(struct fetchers *fs, int32_t index, struct fetcher **ret_fetcher)
 {
+	struct fetcher *ft = calloc(1, sizeof(*ft));
 	char name[32];
 	int st;
 
+	if (ft == NULL)
+		return -ENOMEM;
 	ft->owner = fs;
-	snprintf(name, sizeof(name), "fetcher-%td", ft - fs->threads);
+	ft->index = index;
+	snprintf(name, sizeof(name), "fetcher-%d", index);
 	st = reactor_open(fs->settings.env, name, &ft->reactor);
 	if (st == 0)
 		st = -pthread_create(&ft->thread, NULL, run, ft);
-	ft->started = st == 0;
-	return st;
-}
-
-int
-fetchers_open(const struct fetcher_settings *settings, struct fetchers **ret_fetchers)
-{
-	int64_t count = conf_store_get(settings->conf)->num_replica_fetchers;
-	struct fetchers *fs = calloc(1, sizeof(*fs));
-	int st = 0;
-
-	if (fs == NULL)
-		return -ENOMEM;
-	fs->settings = *settings;
-	fs->count = count < 1 ? 1 : (int32_t)count;
-	fs->threads = calloc((size_t)fs->count, sizeof(*fs->threads));
-	if (fs->threads == NULL)
-		st = -ENOMEM;
-	for (int32_t i = 0; st == 0 && i < fs->count; i++)
-		st = fetcher_start(fs, &fs->threads[i]);
 	if (st != 0) {
-		fetchers_close(fs);
+		reactor_close(ft->reactor);
+		free(ft);
 		return st;
 	}
-	*ret_fetchers = fs;
+	pthread_setname_np(ft->thread, reactor_name(ft->reactor));
+	*ret_fetcher = ft;
 	return 0;
 }
 
@@ -441,22 +460,187 @@ stop(void *arg)
 	reactor_stop(ft->reactor);
 }
 
+static void
+fetcher_end(struct fetcher *ft)
+{
+	reactor_post(ft->reactor, stop, ft);
+	pthread_join(ft->thread, NULL);
+	reactor_close(ft->reactor);
+	map_fini(&ft->links);
+	map_fini(&ft->followed);
+	free(ft);
+}
+
+/* Until there are so many, or one cannot be started. */
+static int
+grow(struct fetchers *fs, int32_t count)
+{
+	int st = 0;
+
+	while (st == 0 && fs->count < count) {
+		struct fetcher **grown =
+		    realloc(fs->threads, ((size_t)fs->count + 1) * sizeof(struct fetcher *));
+
+		if (grown == NULL)
+			return -ENOMEM;
+		fs->threads = grown;
+		st = fetcher_start(fs, fs->count, &fs->threads[fs->count]);
+		if (st == 0)
+			fs->count++;
+	}
+	return st;
+}
+
+int
+fetchers_open(const struct fetcher_settings *settings, struct fetchers **ret_fetchers)
+{
+	struct fetchers *fs = calloc(1, sizeof(*fs));
+	int st;
+
+	if (fs == NULL)
+		return -ENOMEM;
+	fs->settings = *settings;
+	st = grow(fs, count_of(conf_store_get(settings->conf)->num_replica_fetchers));
+	if (st != 0) {
+		fetchers_close(fs);
+		return st;
+	}
+	*ret_fetchers = fs;
+	return 0;
+}
+
 void
 fetchers_close(struct fetchers *fs)
 {
 	if (fs == NULL)
 		return;
-	for (int32_t i = 0; fs->threads != NULL && i < fs->count; i++) {
-		struct fetcher *ft = &fs->threads[i];
-
-		if (ft->started) {
-			reactor_post(ft->reactor, stop, ft);
-			pthread_join(ft->thread, NULL);
-		}
-		reactor_close(ft->reactor);
-		map_fini(&ft->links);
-		map_fini(&ft->followed);
-	}
+	while (fs->count > 0)
+		fetcher_end(fs->threads[--fs->count]);
 	free(fs->threads);
 	free(fs);
+}
+
+/* ---- another count ---- */
+
+/* What one fetcher gives up, by who takes it over. The giver's while the resizer waits for it. */
+struct giving {
+	struct fetcher *ft;
+	int32_t count;           /* of fetchers, from now on */
+	struct followed **takes; /* a list for each of them */
+	int32_t given;
+};
+
+/*
+ * What is followed no further until the next LeaderAndIsr needs nobody to take it over. Of all else
+ * the state is kept, so that who was fetching goes on where he was.
+ */
+static void
+give(struct giving *giving, struct followed *f, int32_t home)
+{
+	struct leader_link *link = f->link;
+	enum follow_state state = f->state;
+
+	if (state == FOLLOW_FAILED) {
+		drop(f);
+	} else {
+		detach(f);
+		f->state = state;
+		f->next = giving->takes[home];
+		giving->takes[home] = f;
+		giving->given++;
+	}
+	(void)link_end_if_unused(link);
+}
+
+static void
+give_up(void *arg)
+{
+	struct giving *giving = arg;
+	struct fetcher *ft = giving->ft;
+	struct map_iter iter = {0};
+	struct followed *f;
+
+	while ((f = map_next(&ft->followed, &iter)) != NULL) {
+		int32_t home = home_of(f->p, giving->count);
+
+		if (home != ft->index)
+			give(giving, f, home);
+	}
+}
+
+/* All of it in one message, so that it can be in one Fetch. */
+struct taking {
+	struct fetcher *ft;
+	struct followed *first;
+};
+
+static void
+take_over(void *arg)
+{
+	struct taking *taking = arg;
+	struct fetcher *ft = taking->ft;
+	struct map_iter iter = {0};
+	struct leader_link *link;
+
+	assert(!ft->closing); /* whoever ends it has ended the resizer before */
+	while (taking->first != NULL) {
+		struct followed *f = taking->first;
+		bool ready = f->state == FOLLOW_READY;
+
+		taking->first = f->next;
+		attach(ft, f);
+		if (ready)
+			followed_go_on(f, f->offset, f->epoch);
+		else
+			begin(f);
+	}
+	while ((link = map_next(&ft->links, &iter)) != NULL)
+		link_send(link);
+	free(taking);
+}
+
+/* From the first `before` threads to the first `count`. */
+static int32_t
+move_partitions(struct fetchers *fs, int32_t before, int32_t count)
+{
+	struct giving giving = {.count = count};
+
+	giving.takes = must(calloc((size_t)count, sizeof(struct followed *)));
+	for (int32_t i = 0; i < before; i++) {
+		giving.ft = fs->threads[i];
+		reactor_call(giving.ft->reactor, give_up, &giving);
+	}
+	for (int32_t i = 0; i < count; i++) {
+		struct taking *taking;
+
+		if (giving.takes[i] == NULL)
+			continue;
+		taking = must(malloc(sizeof(*taking)));
+		*taking = (struct taking){fs->threads[i], giving.takes[i]};
+		reactor_post(taking->ft->reactor, take_over, taking);
+	}
+	free(giving.takes);
+	return giving.given;
+}
+
+void
+fetchers_resize(struct fetchers *fs, int64_t count)
+{
+	int32_t before = fs->count, wanted = count_of(count), moved;
+	int st = grow(fs, wanted);
+
+	if (st != 0)
+		diag_error(DIAG_REPLICA,
+			   "cannot start as many fetchers as num.replica.fetchers says: let the "
+			   "broker have more threads and open files, or lower it",
+			   "wanted=%d running=%d error=%s", wanted, fs->count, strerror(-st));
+	if (wanted > fs->count)
+		wanted = fs->count;
+	if (wanted == before)
+		return;
+	moved = move_partitions(fs, before, wanted);
+	while (fs->count > wanted)
+		fetcher_end(fs->threads[--fs->count]);
+	diag_info(DIAG_REPLICA, "the number of fetchers has changed",
+		  "from=%d to=%d partitions_moved=%d", before, wanted, moved);
 }

@@ -7,9 +7,11 @@
  * more, and its answer is appended before the next one goes. Whatever blocks (truncation, a slow
  * disk) blocks a fetcher's thread and no client.
  *
- * Threads  fetchers_follow() and fetchers_forget() from any; effects come later, in order.
+ * Threads  orders (follow, forget, resize) come from one thread, the replica manager's; their
+ *          effects come later, in order.
  * Source   zookeeper-and-controller, section 5.5; wire-protocol, section 24: Kafka's
- *          ReplicaFetcherThread, AbstractFetcherThread, FetchSessionHandler.
+ *          ReplicaFetcherThread, AbstractFetcherThread, AbstractFetcherManager,
+ *          FetchSessionHandler.
  */
 #ifndef KLAMM_REPLICA_FETCHER_H
 #define KLAMM_REPLICA_FETCHER_H
@@ -47,5 +49,14 @@ void fetchers_follow(struct fetchers *fs, struct partition *p, int32_t leader,
 		     int32_t leader_epoch);
 /* It follows nobody. */
 void fetchers_forget(struct fetchers *fs, struct partition *p);
+
+/*
+ * So many threads from now on, at least one. Partitions whose thread is another by the new count
+ * are given up by the one, wherever a Fetch for them may be, and then taken over by the other, from
+ * the same offset: none is followed by two. Waits for what each thread is just appending, and for
+ * the end of those that are too many. Where not all can be started there are as many as could be,
+ * and an error in the log.
+ */
+void fetchers_resize(struct fetchers *fs, int64_t count);
 
 #endif

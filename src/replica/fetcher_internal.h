@@ -1,7 +1,7 @@
 /*
  * fetcher_internal.h - the inside of the fetchers, for the files fetcher*.c.
  *
- * Everything here belongs to one fetcher's thread.
+ * What a fetcher has belongs to its thread; struct fetchers to the one that gives the orders.
  */
 #ifndef KLAMM_REPLICA_FETCHER_INTERNAL_H
 #define KLAMM_REPLICA_FETCHER_INTERNAL_H
@@ -31,12 +31,12 @@ struct session_key {
 
 /* One partition that is followed. */
 struct followed {
-	struct leader_link *link;
+	struct leader_link *link;                  /* to leader */
 	struct followed *next, **prev;             /* in the link */
 	struct followed *next_dirty, **prev_dirty; /* NULL prev: the session knows it as it is */
 	struct partition *p;                       /* counted */
 	struct session_key key;
-	int32_t leader_epoch;
+	int32_t leader, leader_epoch;
 	enum follow_state state;
 	int64_t offset; /* the next to fetch: our log end offset */
 	int32_t epoch;  /* of the last record; -1: none */
@@ -69,18 +69,18 @@ struct leader_link {
 
 struct fetcher {
 	struct fetchers *owner;
+	int32_t index;
 	struct reactor *reactor;
 	pthread_t thread;
-	bool started;
 	struct map links;    /* broker id -> struct leader_link */
 	struct map followed; /* struct partition * -> struct followed */
 	bool closing;
 };
 
 struct fetchers {
-	struct fetcher_settings settings;
+	struct fetcher_settings settings; /* these alone may be read on any thread */
 	int32_t count;
-	struct fetcher *threads;
+	struct fetcher **threads; /* each stays where it is until its thread has ended */
 };
 
 /* ---- fetcher.c ---- */
@@ -100,6 +100,8 @@ void followed_wait(struct followed *f, int64_t wait_ms);
 void followed_clean(struct followed *f); /* the session knows it */
 /* The leader could not be reached or made no sense: all of it starts anew after a pause. */
 void link_pause(struct leader_link *link);
+/* Closes it and returns true if nobody follows this leader any more and no Fetch is under way. */
+bool link_end_if_unused(struct leader_link *link);
 struct followed *link_find(struct leader_link *link, const struct uuid *topic_id,
 			   int32_t partition);
 const struct broker_conf *link_conf(const struct leader_link *link);

@@ -135,6 +135,8 @@ on_response(void *arg, int status, struct slice body)
 	link->in_flight = false;
 	if (status == -ECANCELED)
 		return; /* the link is being closed, or connects elsewhere */
+	if (link_end_if_unused(link))
+		return; /* its partitions are forgotten, or followed by another fetcher */
 	if (status != 0) {
 		diag_info(DIAG_REPLICA, "cannot fetch from a leader; tried again",
 			  "leader=%d error=%s", link->broker_id, strerror(-status));

@@ -26,6 +26,7 @@ struct replica_manager {
 	struct replica_manager_settings settings;
 	struct partition_context context;
 	struct fetchers *fetchers;               /* from replica_manager_start() */
+	bool is_started;                         /* the thread's: there are fetchers */
 	struct alter_partition *alter_partition; /* likewise */
 	struct timer shrink;                     /* the reactor's */
 	struct workers *thread;                  /* one */
@@ -559,10 +560,20 @@ configure_if_of(void *arg, struct partition *p)
 }
 
 static void
+resize_fetchers(struct replica_manager *rm)
+{
+	if (rm->is_started)
+		fetchers_resize(rm->fetchers,
+				conf_store_get(rm->settings.conf)->num_replica_fetchers);
+}
+
+static void
 run_configure(void *arg)
 {
 	struct event *event = arg;
 
+	if (event->text == NULL)
+		resize_fetchers(event->rm);
 	replica_manager_each(event->rm, configure_if_of, event);
 	event_free(event);
 }
@@ -673,6 +684,16 @@ end_shrinking(void *arg)
 	reactor_cancel(rm->settings.reactor, &rm->shrink);
 }
 
+/* What is submitted after this finds fetchers, as many as the settings say by now. */
+static void
+run_start(void *arg)
+{
+	struct replica_manager *rm = arg;
+
+	rm->is_started = true;
+	resize_fetchers(rm);
+}
+
 int
 replica_manager_start(struct replica_manager *rm, struct client_tls *tls)
 {
@@ -706,8 +727,10 @@ replica_manager_start(struct replica_manager *rm, struct client_tls *tls)
 
 	if (st == 0)
 		st = fetchers_open(&fetching, &rm->fetchers);
-	if (st == 0)
+	if (st == 0) {
+		replica_manager_submit(rm, run_start, rm);
 		reactor_post(s->reactor, begin_shrinking, rm);
+	}
 	return st;
 }
 

@@ -109,13 +109,20 @@ def alter(broker, *settings):
     assert done.returncode == 0, done
 
 
+def name_of(task):
+    try:
+        return (task / "comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # it has just ended
+
+
 def tasks(broker, name):
     """{name: folder under /proc} of the threads of the broker, or of the supervisor that it is the
     child of, whose names begin so."""
     pid = broker.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    found = [(comm.read_text().strip(), comm.parent)
-             for p in [pid, *children] for comm in Path(f"/proc/{p}/task").glob("*/comm")]
+    found = [(name_of(task), task)
+             for p in [pid, *children] for task in Path(f"/proc/{p}/task").iterdir()]
     return {comm: task for comm, task in found if comm.startswith(name)}
 
 

@@ -1,5 +1,6 @@
 /* The configuration: properties, values, levels, topics. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/conf.h"
 
@@ -178,6 +179,56 @@ dynamic_changes_without_effect_are_told(void **state)
 		    "listener.name.x.sasl.jaas.config is known but has no effect yet\n");
 }
 
+/* What is refused when one configuration is to follow the other. */
+static void
+assert_refused(const char *before, const char *now, const char *expected)
+{
+	struct properties changed = {0};
+	struct buf errors = {0};
+	struct broker_conf *old = build(before, NULL), *next;
+
+	assert_int_equal(parse(&changed, now), 0);
+	assert_int_equal(broker_conf_build(&old->fixed, NULL, &changed, &errors, &next), 0);
+	assert_int_equal(broker_conf_check_change(old, next, &errors), expected[0] != '\0');
+	assert_string_equal(errors.len == 0 ? "" : buf_text(&errors), expected);
+	broker_conf_free(old);
+	broker_conf_free(next);
+	properties_fini(&changed);
+	buf_fini(&errors);
+}
+
+static void
+a_pool_of_threads_may_be_halved_or_doubled_at_most_while_the_broker_runs(void **state)
+{
+	static const char *const keys[] = {"background.threads", "num.io.threads",
+					   "num.recovery.threads.per.data.dir",
+					   "num.replica.fetchers"};
+	char before[64], now[64], expected[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		snprintf(before, sizeof(before), "%s=5\n", keys[i]);
+		for (int after = 1; after <= 12; after++) {
+			snprintf(now, sizeof(now), "%s=%d\n", keys[i], after);
+			expected[0] = '\0';
+			if (after < 2 || after > 10)
+				snprintf(expected, sizeof(expected),
+					 "%s=%d: must be from 2 to 10 now that it is 5; what is "
+					 "further off takes several steps, or a start\n",
+					 keys[i], after);
+			assert_refused(before, now, expected);
+		}
+	}
+	assert_refused("", "num.replica.fetchers=2\nmessage.max.bytes=1\n", "");
+	assert_refused("", "num.replica.fetchers=0\n",
+		       "num.replica.fetchers=0: must be from 1 to 2 now that it is 1; what is "
+		       "further off takes several steps, or a start\n");
+	assert_refused("num.replica.fetchers=-3\n", "num.replica.fetchers=2\n", "");
+	assert_refused("num.replica.fetchers=-3\n", "message.max.bytes=1\n", "");
+	assert_refused("num.replica.fetchers=2147483647\n", "num.replica.fetchers=1073741823\n",
+		       "");
+}
+
 static void
 a_topic_falls_back_on_the_broker_in_its_own_unit(void **state)
 {
@@ -305,6 +356,8 @@ main(void)
 	    cmocka_unit_test(a_password_is_never_shown),
 	    cmocka_unit_test(the_stronger_level_wins),
 	    cmocka_unit_test(dynamic_changes_without_effect_are_told),
+	    cmocka_unit_test(
+		a_pool_of_threads_may_be_halved_or_doubled_at_most_while_the_broker_runs),
 	    cmocka_unit_test(a_topic_falls_back_on_the_broker_in_its_own_unit),
 	    cmocka_unit_test(a_topic_with_mistakes_is_refused_with_all_of_them),
 	    cmocka_unit_test(a_listener_may_have_its_own_value),

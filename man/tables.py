@@ -19,9 +19,7 @@ SCOPES = {"CONF_READ_ONLY": "at start only", "CONF_PER_BROKER": "while running, 
           "CONF_CLUSTER_WIDE": "while running, per broker or for all"}
 EFFECTS = {"CONF_NOT_YET": "No effect yet.", "CONF_JVM_ONLY": "Belongs to the JVM: ignored.",
            "CONF_KRAFT_ONLY": "KRaft only: ignored.", "CONF_NEUTRAL": "Accepted; nothing to tune.",
-           "CONF_AT_START": "A dynamic value counts from the next start on.",
            "CONF_IN_USE": ""}
-HAS_EFFECT = "CONF_IN_USE", "CONF_AT_START"
 # What a first broker must have; everything else of the sample is commented out.
 SAMPLE = {"zookeeper.connect": "localhost:2181", "log.dirs": "/var/lib/klamm",
           "listeners": "PLAINTEXT://localhost:9092"}
@@ -57,7 +55,7 @@ def properties(source):
           "# The keys are Kafka's; server.properties(5) lists them all. Uncomment to change.")
     section = None
     for e in settings(source / "src/base/broker.def", BROKER):
-        if e["effect"] not in HAS_EFFECT or e["hidden"] == "true":
+        if e["effect"] != "CONF_IN_USE" or e["hidden"] == "true":
             continue
         if e["section"] != section:
             section = e["section"]

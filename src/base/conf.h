@@ -41,7 +41,6 @@ enum conf_scope { CONF_READ_ONLY, CONF_PER_BROKER, CONF_PER_LISTENER, CONF_CLUST
 
 enum conf_effect {
 	CONF_IN_USE,
-	CONF_AT_START,   /* a dynamic value counts from the next start on: said when it is set */
 	CONF_NEUTRAL,    /* tunes something Klamm does another way: nothing to say */
 	CONF_NOT_YET,    /* known, without effect so far: said at start-up */
 	CONF_JVM_ONLY,   /* belongs to Java: said at start-up with what to use instead */
@@ -151,12 +150,9 @@ int broker_conf_check_change(const struct broker_conf *old, const struct broker_
  */
 typedef void conf_notice_fn(void *arg, const char *key, const char *notice);
 void broker_conf_notices(const struct broker_conf *conf, conf_notice_fn *fn, void *arg);
-/*
- * The same of each dynamic setting that is not as it was, and whose change has no effect, or none
- * before the next start. started: the broker runs; else the values count, where they can.
- */
+/* The same of each dynamic setting that is not as it was, and whose change has no effect. */
 void broker_conf_change_notices(const struct broker_conf *old, const struct broker_conf *now,
-				bool started, conf_notice_fn *fn, void *arg);
+				conf_notice_fn *fn, void *arg);
 
 /*
  * The text of KEY for one listener: listener.name.<listener in lower case>.KEY where that is set,

@@ -217,11 +217,9 @@ broker_conf_notices(const struct broker_conf *conf, conf_notice_fn *fn, void *ar
 
 /* Why a dynamic value of the setting does nothing now; NULL: it does. */
 static const char *
-why_without_effect(const struct conf_entry *entry, bool started)
+why_without_effect(const struct conf_entry *entry)
 {
 	switch (entry->effect) {
-	case CONF_AT_START:
-		return started ? "takes effect at the next start" : NULL;
 	case CONF_NEUTRAL:
 		return "is accepted; there is nothing that it tunes";
 	case CONF_NOT_YET:
@@ -252,7 +250,6 @@ same_text(const char *a, const char *b)
 
 struct change_notices {
 	const struct broker_conf *old, *now;
-	bool started;
 	conf_notice_fn *fn;
 	void *arg;
 };
@@ -267,7 +264,7 @@ notice_changes(const struct change_notices *n, const struct properties *level,
 	while (map_next(&level->texts, &iter) != NULL) {
 		const char *key = map_iter_key(&iter).data;
 		const struct conf_entry *entry = entry_of(key);
-		const char *why = entry == NULL ? NULL : why_without_effect(entry, n->started);
+		const char *why = entry == NULL ? NULL : why_without_effect(entry);
 
 		if (why != NULL && (other == NULL || properties_get(other, key) == NULL) &&
 		    !same_text(dynamic_text(n->old, key), dynamic_text(n->now, key)))
@@ -275,30 +272,12 @@ notice_changes(const struct change_notices *n, const struct properties *level,
 	}
 }
 
-/* A setting that was taken away is told as well, where the change would have an effect later. */
-static void
-notice_removals(const struct change_notices *n, const struct properties *level)
-{
-	struct map_iter iter = {0};
-
-	while (map_next(&level->texts, &iter) != NULL) {
-		const char *key = map_iter_key(&iter).data;
-		const struct conf_entry *entry = entry_of(key);
-
-		if (n->started && entry != NULL && entry->effect == CONF_AT_START &&
-		    dynamic_text(n->now, key) == NULL)
-			n->fn(n->arg, key, why_without_effect(entry, true));
-	}
-}
-
 void
 broker_conf_change_notices(const struct broker_conf *old, const struct broker_conf *now,
-			   bool started, conf_notice_fn *fn, void *arg)
+			   conf_notice_fn *fn, void *arg)
 {
-	const struct change_notices n = {old, now, started, fn, arg};
+	const struct change_notices n = {old, now, fn, arg};
 
 	notice_changes(&n, &now->dynamic_broker, NULL);
 	notice_changes(&n, &now->dynamic_default, &now->dynamic_broker);
-	notice_removals(&n, &old->dynamic_broker);
-	notice_removals(&n, &old->dynamic_default);
 }

@@ -158,7 +158,7 @@ broker_on_conf_change(void *arg, const struct broker_conf *old, const struct bro
 	struct broker *b = arg;
 	char err[512];
 
-	broker_conf_change_notices(old, now, b->controller_runs, tell_of_change, NULL);
+	broker_conf_change_notices(old, now, tell_of_change, NULL);
 	resize_pools(b, now);
 	reload_certificates(b, old, now);
 	atomic_store(&b->listeners_due, true);

@@ -8,6 +8,8 @@
 #include "wire/generated/describe_configs.h"
 #include "zk/znode.h"
 
+#define TYPE_UNKNOWN 0
+
 /* DescribeConfigs' ConfigType. */
 static int8_t
 type_code(enum conf_type type)
@@ -43,8 +45,9 @@ add_synonyms(struct api_call *call, const struct conf_entry *entry,
 	config->synonyms_count = (int32_t)count;
 	for (size_t i = 0; i < count; i++) {
 		config->synonyms[i].name = str_of(synonyms[i].key);
-		if (entry->type != CONF_PASSWORD)
-			config->synonyms[i].value = api_copy_text(call, synonyms[i].text);
+		config->synonyms[i].value = entry->type == CONF_PASSWORD
+						? str_of(NULL)
+						: api_copy_text(call, synonyms[i].text);
 		config->synonyms[i].source = (int8_t)synonyms[i].source;
 	}
 	return 0;
@@ -61,17 +64,98 @@ add_config(struct api_call *call, const struct describe_configs_request *req,
 
 	config->name = str_of(entry->key);
 	config->is_sensitive = entry->type == CONF_PASSWORD;
-	if (!config->is_sensitive)
-		config->value = api_copy_text(call, value);
+	config->value = config->is_sensitive ? str_of(NULL) : api_copy_text(call, value);
 	config->read_only = read_only;
 	config->config_source = (int8_t)(count > 0 ? synonyms[0].source : CONF_SOURCE_DEFAULT);
 	/* Later versions tell it by the source. */
 	config->is_default = api_version(call) == 0 && config->config_source == CONF_SOURCE_DEFAULT;
 	config->config_type = type_code(entry->type);
-	if (req->include_documentation)
+	if (req->include_documentation && entry->sentence != NULL)
 		config->documentation = str_of(entry->sentence);
 	return req->include_synonyms ? add_synonyms(call, entry, synonyms, count, config) : 0;
 }
+
+/* ---- settings of a broker that the table does not name ---- */
+
+/* The setting that a key stands for: listener.name.NAME.KEY is a KEY. NULL: some plug-in's own. */
+static const struct conf_entry *
+entry_behind(const char *key)
+{
+	const char *dot = strncmp(key, "listener.name.", strlen("listener.name.")) == 0
+			      ? strchr(key + strlen("listener.name."), '.')
+			      : NULL;
+
+	return dot == NULL ? NULL : broker_conf_entry(dot + 1);
+}
+
+static const struct properties *
+level_of(const struct broker_conf *conf, enum conf_source source)
+{
+	return source == CONF_SOURCE_DYNAMIC_BROKER           ? &conf->dynamic_broker
+	       : source == CONF_SOURCE_DYNAMIC_DEFAULT_BROKER ? &conf->dynamic_default
+	       : source == CONF_SOURCE_STATIC_BROKER          ? &conf->fixed
+							      : NULL;
+}
+
+/* What gives the key a value, strongest first, and of the setting behind it what is weaker. */
+static size_t
+find_synonyms(const struct broker_conf *conf, const char *key, const struct conf_entry *behind,
+	      struct conf_synonym ret_synonyms[2 * CONF_SYNONYMS_MAX])
+{
+	struct conf_synonym others[CONF_SYNONYMS_MAX];
+	size_t other_count = behind == NULL ? 0 : broker_conf_synonyms(conf, behind, others);
+	size_t count = 0;
+
+	for (enum conf_source s = CONF_SOURCE_DYNAMIC_BROKER; s <= CONF_SOURCE_DEFAULT; s++) {
+		const struct properties *level = level_of(conf, s);
+		const char *text = level == NULL ? NULL : properties_get(level, key);
+
+		if (text != NULL)
+			ret_synonyms[count++] = (struct conf_synonym){key, text, s};
+		for (size_t i = 0; count > 0 && i < other_count; i++)
+			if (others[i].source == s)
+				ret_synonyms[count++] = others[i];
+	}
+	return count;
+}
+
+/*
+ * What one level sets, unless a stronger one does, too. A client that replaces all settings of a
+ * broker would drop what it is not told of. The value of a key that nobody knows may be a secret.
+ */
+static int
+describe_unnamed(struct api_call *call, const struct describe_configs_request *req,
+		 const struct describe_configs_resource *resource, enum conf_source source,
+		 bool level_alone, struct describe_configs_result *result)
+{
+	const struct broker_conf *conf = api_conf(call);
+	struct map_iter iter = {0};
+	const char *text;
+	int st = 0;
+
+	while (st == 0 && (text = map_next(&level_of(conf, source)->texts, &iter)) != NULL) {
+		const char *key = map_iter_key(&iter).data;
+		const struct conf_entry *behind = entry_behind(key);
+		struct conf_entry entry = {.key = key, .type = CONF_PASSWORD};
+		struct conf_synonym synonyms[2 * CONF_SYNONYMS_MAX] = {{key, text, source}};
+		size_t count = 1;
+
+		if (broker_conf_entry(key) != NULL || !is_asked_for(resource, key))
+			continue;
+		if (behind != NULL)
+			entry.type = behind->type;
+		if (!level_alone)
+			count = find_synonyms(conf, key, behind, synonyms);
+		if (synonyms[0].source != source)
+			continue;
+		st = add_config(call, req, &entry, text, true, synonyms, count, result);
+		if (behind == NULL)
+			result->configs[result->configs_count - 1].config_type = TYPE_UNKNOWN;
+	}
+	return st;
+}
+
+/* ---- by resource ---- */
 
 static int
 describe_topic(struct api_call *call, const struct describe_configs_request *req,
@@ -137,7 +221,8 @@ describe_default_broker(struct api_call *call, const struct describe_configs_req
 		if (st != 0)
 			return st;
 	}
-	return 0;
+	return describe_unnamed(call, req, resource, CONF_SOURCE_DYNAMIC_DEFAULT_BROKER, true,
+				result);
 }
 
 /* While the broker runs: what is hidden otherwise is shown then. */
@@ -159,8 +244,9 @@ describe_broker(struct api_call *call, const struct describe_configs_request *re
 
 	if (st != 0)
 		return st;
-	result->configs =
-	    describe_configs_resource_result_new(&call->arena, (int32_t)broker_conf_entry_count);
+	result->configs = describe_configs_resource_result_new(
+	    &call->arena, (int32_t)(broker_conf_entry_count + conf->dynamic_broker.texts.count +
+				    conf->dynamic_default.texts.count + conf->fixed.texts.count));
 	if (result->configs == NULL)
 		return -ENOMEM;
 	if (id == -1)
@@ -180,6 +266,9 @@ describe_broker(struct api_call *call, const struct describe_configs_request *re
 				    : synonyms[0].text,
 				entry->scope == CONF_READ_ONLY, synonyms, count, result);
 	}
+	for (enum conf_source s = CONF_SOURCE_DYNAMIC_BROKER;
+	     st == 0 && s <= CONF_SOURCE_STATIC_BROKER; s++)
+		st = describe_unnamed(call, req, resource, s, false, result);
 	return st;
 }
 

@@ -97,6 +97,28 @@ def test_the_rate_of_new_connections_can_be_changed_while_the_broker_runs(make_b
     wait_until(one_more_waits, "the rate holds for the listener")
 
 
+def test_settings_of_a_listener_and_of_a_plug_in_are_described_and_kept(make_broker):
+    """A client that replaces all settings, as klamm config alter does, must be told of them."""
+    broker = make_broker({"listener.name.plaintext.max.connections": "1000",
+                          "listener.name.plaintext.ssl.key.password": "secret",
+                          "a.plug.in.s": "own"}).start()
+
+    def described():
+        done = broker.klamm("config", "describe", "--broker", 0, "--all", "--json")
+        return {c["name"]: c for c in json.loads(done.stdout)[0]["configs"]}
+
+    key = "listener.name.plaintext.max.connections"
+    assert described()[key]["value"] == "1000"
+    alter(broker, f"{key}=900")
+    alter(broker, "max.connections=800")
+    now = described()[key]
+    assert (now["value"], now["source"]) == ("900", "DYNAMIC_BROKER_CONFIG")
+    assert [(s["name"], s["value"]) for s in now["synonyms"]] == [
+        (key, "900"), ("max.connections", "800"), (key, "1000"), ("max.connections", "2147483647")]
+    for secret in "listener.name.plaintext.ssl.key.password", "a.plug.in.s":
+        assert described()[secret]["value"] is None and described()[secret]["sensitive"]
+
+
 def test_a_static_setting_is_refused(standalone):
     done = standalone.klamm("config", "alter", "--entity-type", "brokers", "--entity-name", "0",
                             "--add-config", "log.dirs=/tmp")

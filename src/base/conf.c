@@ -331,6 +331,56 @@ broker_conf_synonyms(const struct broker_conf *conf, const struct conf_entry *en
 	return n;
 }
 
+/* The key behind listener.name.NAME., or NULL. */
+static const struct conf_entry *
+entry_for_listener(const char *key)
+{
+	const char *dot;
+
+	if (strncmp(key, "listener.name.", strlen("listener.name.")) != 0)
+		return NULL;
+	dot = strchr(key + strlen("listener.name."), '.');
+	return dot == NULL ? NULL : broker_conf_entry(dot + 1);
+}
+
+/* A key with a wrong value for one listener. It gets its line. */
+static const char *
+find_wrong_for_listener(const struct properties *level, struct buf *errors)
+{
+	struct map_iter iter = {0};
+	const char *text;
+
+	while ((text = map_next(&level->texts, &iter)) != NULL) {
+		const char *key = map_iter_key(&iter).data;
+		const struct conf_entry *entry = entry_for_listener(key);
+		struct conf_entry named;
+
+		if (entry == NULL)
+			continue;
+		named = *entry;
+		named.key = key;
+		if (conf_entry_check(&named, text, errors) != 0)
+			return key;
+	}
+	return NULL;
+}
+
+/* What is wrong for one listener is taken out, whatever the level. */
+static void
+check_listeners_own(struct broker_conf *conf, struct buf *errors, bool *ret_fixed_bad)
+{
+	for (size_t l = 0; l < ARRAY_LEN(levels); l++) {
+		struct properties *level = (void *)((char *)conf + levels[l].offset);
+		const char *key;
+
+		while ((key = find_wrong_for_listener(level, errors)) != NULL) {
+			properties_remove(level, key);
+			if (levels[l].source == CONF_SOURCE_STATIC_BROKER)
+				*ret_fixed_bad = true;
+		}
+	}
+}
+
 int
 broker_conf_build(const struct properties *fixed, const struct properties *dynamic_default,
 		  const struct properties *dynamic_broker, struct buf *errors,
@@ -360,6 +410,8 @@ broker_conf_build(const struct properties *fixed, const struct properties *dynam
 							      CONF_SOURCE_DEFAULT};
 		st = store_first_valid(entry, synonyms, n, conf, errors, &fixed_bad);
 	}
+	if (st == 0)
+		check_listeners_own(conf, errors, &fixed_bad);
 	if (st == 0 && fixed_bad)
 		st = -EINVAL;
 	if (st != 0) {

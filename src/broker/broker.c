@@ -434,6 +434,8 @@ start_serving(struct broker *b)
 	}
 	if (st == 0)
 		st = broker_open_listeners(b);
+	if (st == 0) /* of each listener */
+		st = broker_set_network_threads(b);
 	if (st == 0)
 		st = broker_open_http(b);
 	if (st == 0)
@@ -444,39 +446,6 @@ start_serving(struct broker *b)
 		st = controller_start(b->controller, b->zk);
 	}
 	return st;
-}
-
-/*
- * As many event loops as num.network.threads says. What cannot be had is tried again when settings
- * have changed, not at each tick.
- */
-static int
-set_network_threads(struct broker *b)
-{
-	const struct broker_conf *conf = broker_conf_of(b);
-	int count = (int)conf->num_network_threads, before = reactors_in_use(b->reactors);
-	int st;
-
-	if (conf == b->reactors_conf)
-		return 0;
-	b->reactors_conf = conf;
-	st = reactors_grow(b->reactors, count);
-	for (size_t i = 0; st == 0 && i < b->listener_count; i++)
-		if (b->listeners[i]->listener != NULL)
-			st = listener_use_reactors(b->listeners[i]->listener, count);
-	if (st != 0) {
-		diag_error(
-		    DIAG_NET,
-		    "cannot start as many network threads: set num.network.threads lower, or "
-		    "raise the limits on open files and threads",
-		    "num.network.threads=%d in_use=%d error=%s", count, before, strerror(-st));
-		return st;
-	}
-	reactors_use(b->reactors, count);
-	if (count != before && b->listeners != NULL)
-		diag_info(DIAG_NET, "the number of network threads has changed", "from=%d to=%d",
-			  before, count);
-	return 0;
 }
 
 static int
@@ -498,7 +467,7 @@ start(struct broker *b)
 	}
 	if (st == 0) { /* now that all levels of the settings are known */
 		broker_parse_dynamic_listeners(b);
-		st = set_network_threads(b);
+		st = broker_set_network_threads(b);
 	}
 	if (st == 0)
 		st = start_serving(b);
@@ -569,7 +538,7 @@ broker_tick(struct broker *b)
 		broker_change_listeners(b);
 	if (atomic_exchange(&b->reload_due, false))
 		broker_reload(b);
-	(void)set_network_threads(b); /* it has said what went wrong */
+	(void)broker_set_network_threads(b); /* it has said what went wrong */
 	give_sign_of_life(b);
 }
 

@@ -29,7 +29,9 @@ struct broker_listener {
 	struct listener *listener; /* NULL: it could not be opened, or is closed */
 	SSL_CTX *tls;              /* NULL on plaintext */
 	struct principal_rules *principal_rules;
-	bool paused; /* makes way for another at the same port */
+	int network_threads; /* that take its new connections; 0: as many as the broker has in use
+			      */
+	bool paused;         /* makes way for another at the same port */
 };
 
 /* What the three settings of listeners say. */
@@ -49,7 +51,7 @@ struct broker {
 
 	struct workers *workers;
 	struct reactors *reactors;
-	const struct broker_conf *reactors_conf; /* by which their number was set */
+	const struct broker_conf *reactors_conf; /* by which their number was set; NULL: is to be */
 	struct log_manager *logs;
 	int state_dir_fd; /* the first log directory: our own small files */
 	bool logs_loaded;
@@ -126,6 +128,12 @@ MUST_CHECK int broker_open_http(struct broker *b);
  * be opened all stay as they are. On the main thread.
  */
 void broker_change_listeners(struct broker *b);
+/*
+ * Gives each open listener as many event loops as num.network.threads says for it, or before one is
+ * open the group; starts those that are missing. Does so once for each change of settings or of
+ * listeners: what cannot be had is not tried at each tick.
+ */
+int broker_set_network_threads(struct broker *b);
 void broker_close_listeners(struct broker *b);
 void broker_free_listeners(struct broker *b);
 /*

@@ -103,6 +103,8 @@ listen_on(struct broker *b, struct broker_listener *bl)
 		return st;
 	}
 	set_listener(b, bl, l);
+	bl->network_threads = 0;
+	b->reactors_conf = NULL; /* it may have a number of its own */
 	diag_info(DIAG_NET, "listening", "listener=%s host=%s port=%d protocol=%s",
 		  ep->listener_name, ep->host[0] == '\0' ? "*" : ep->host, listener_port(l),
 		  security_protocol_name(ep->protocol));
@@ -313,6 +315,62 @@ broker_change_listeners(struct broker *b)
 	} else {
 		switch_to(b, listeners, &next);
 	}
+}
+
+/* ---- event loops ---- */
+
+static int
+network_threads_of(const struct broker_conf *conf, const struct broker_listener *bl)
+{
+	return broker_listener_limit(conf, bl->endpoint.listener_name, "num.network.threads");
+}
+
+static int
+give_network_threads(struct broker_listener *bl, int count)
+{
+	int st;
+
+	if (bl->listener == NULL || count == bl->network_threads)
+		return 0;
+	st = listener_use_reactors(bl->listener, count);
+	if (st != 0)
+		return st;
+	if (bl->network_threads > 0)
+		diag_info(DIAG_NET, "the number of network threads has changed",
+			  "listener=%s from=%d to=%d", bl->endpoint.listener_name,
+			  bl->network_threads, count);
+	bl->network_threads = count;
+	return 0;
+}
+
+int
+broker_set_network_threads(struct broker *b)
+{
+	const struct broker_conf *conf = broker_conf_of(b);
+	int most = (int)conf->num_network_threads;
+	int st;
+
+	if (conf == b->reactors_conf)
+		return 0;
+	b->reactors_conf = conf;
+	for (size_t i = 0; i < b->listener_count; i++)
+		if (network_threads_of(conf, b->listeners[i]) > most)
+			most = network_threads_of(conf, b->listeners[i]);
+	st = reactors_grow(b->reactors, most);
+	for (size_t i = 0; st == 0 && i < b->listener_count; i++)
+		st = give_network_threads(b->listeners[i],
+					  network_threads_of(conf, b->listeners[i]));
+	if (st != 0) {
+		diag_error(
+		    DIAG_NET,
+		    "cannot start as many network threads: set num.network.threads lower, or "
+		    "raise the limits on open files and threads",
+		    "wanted=%d running=%d error=%s", most, reactors_count(b->reactors),
+		    strerror(-st));
+		return st;
+	}
+	reactors_use(b->reactors, (int)conf->num_network_threads);
+	return 0;
 }
 
 /* ---- start and stop ---- */

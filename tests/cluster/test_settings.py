@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster_load import Load
-from conftest import wait_until
+from conftest import free_port, wait_until
 from test_bad_input import API_VERSIONS, answer, connect, request
 from test_records import consume, create, produce
 
@@ -245,7 +245,7 @@ def test_network_threads_are_added_and_put_to_rest_while_the_broker_runs(make_br
     assert tasks(broker, "reactor-").keys() == loops(2) == serving(broker, 8)
     for before, now, started in (2, 4, 4), (4, 8, 8), (8, 4, 8), (4, 2, 8), (2, 3, 8):
         alter(broker, f"num.network.threads={now}")
-        line = f"the number of network threads has changed from={before} to={now}"
+        line = f"network threads has changed listener=PLAINTEXT from={before} to={now}"
         wait_until(lambda: line in broker.log(), line)
         assert tasks(broker, "reactor-").keys() == loops(started)
         assert serving(broker, 4 * now) == loops(now)
@@ -264,6 +264,35 @@ def test_network_threads_are_added_and_put_to_rest_while_the_broker_runs(make_br
     assert broker.errors() == []
 
 
+def test_a_listener_may_have_a_number_of_network_threads_of_its_own(make_broker):
+    def loops(count):
+        return {f"reactor-{i}" for i in range(count)}
+
+    broker = make_broker({"num.network.threads": 2, "listener.name.own.num.network.threads": 4,
+                          "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,OWN:PLAINTEXT"})
+    common, own = broker.port, free_port()
+    broker.settings["listeners"] += f",OWN://127.0.0.1:{own}"
+    broker.start()
+
+    def check(on_common, on_own, started):
+        broker.port = common
+        wait_until(lambda: serving(broker, 12) == loops(on_common), f"{on_common} serve all")
+        broker.port = own
+        wait_until(lambda: serving(broker, 12) == loops(on_own), f"{on_own} serve one listener")
+        assert tasks(broker, "reactor-").keys() == loops(started)
+
+    check(2, 4, 4)
+    alter(broker, "listener.name.own.num.network.threads=1")
+    check(2, 1, 4)
+    alter(broker, "num.network.threads=3")
+    check(3, 1, 4)
+    done = broker.klamm("config", "alter", "--entity-type", "brokers", "--entity-name", "0",
+                        "--delete-config", "listener.name.own.num.network.threads")
+    assert done.returncode == 0, done
+    check(3, 4, 4)
+    assert broker.errors() == []
+
+
 def test_network_threads_that_cannot_be_started_leave_all_as_it_was(make_broker):
     broker = make_broker({"num.network.threads": 2}).start()
     process = tasks(broker, "reactor-")["reactor-0"].parents[1]
@@ -272,7 +301,7 @@ def test_network_threads_that_cannot_be_started_leave_all_as_it_was(make_broker)
     alter(broker, "num.network.threads=100")
     told = "cannot start as many network threads"
     wait_until(lambda: told in broker.log(), told)
-    assert "num.network.threads=100 in_use=2 error=Too many open files" in broker.log()
+    assert "wanted=100 running=2 error=Too many open files" in broker.log()
     assert threads(broker, "reactor-") == 2
     assert serving(broker, 8) == {"reactor-0", "reactor-1"}
     alter(broker, "num.network.threads=4")

@@ -90,6 +90,35 @@ every_mistake_gets_one_line_with_key_value_and_what_is_allowed(void **state)
 }
 
 static void
+a_mistake_for_one_listener_is_a_mistake(void **state)
+{
+	static const char text[] = "listener.name.a.num.network.threads=0\n"
+				   "listener.name.a.max.connections=x\n"
+				   "listener.name.b.max.connections=7\n";
+	struct properties all = {0};
+	struct buf errors = {0};
+	struct broker_conf *conf;
+
+	(void)state;
+	assert_null(build(text, &errors));
+	assert_non_null(strstr(buf_text(&errors),
+			       "listener.name.a.num.network.threads=0: must be a number from 1"));
+	assert_non_null(
+	    strstr(buf_text(&errors), "listener.name.a.max.connections=x: must be a number"));
+	assert_null(strstr(buf_text(&errors), "listener.name.b"));
+	errors.len = 0;
+	assert_int_equal(parse(&all, text), 0);
+	assert_int_equal(broker_conf_build(NULL, &all, NULL, &errors, &conf), 0);
+	assert_non_null(strstr(buf_text(&errors), "listener.name.a.max.connections=x"));
+	assert_string_equal(broker_conf_listener_text(conf, "A", "num.network.threads"), "3");
+	assert_string_equal(broker_conf_listener_text(conf, "A", "max.connections"), "2147483647");
+	assert_string_equal(broker_conf_listener_text(conf, "B", "max.connections"), "7");
+	broker_conf_free(conf);
+	properties_fini(&all);
+	buf_fini(&errors);
+}
+
+static void
 a_password_is_never_shown(void **state)
 {
 	const struct conf_entry *entry = broker_conf_entry("ssl.key.password");
@@ -347,6 +376,7 @@ main(void)
 	    cmocka_unit_test(properties_are_read_as_java_reads_them),
 	    cmocka_unit_test(every_default_passes_its_own_check),
 	    cmocka_unit_test(every_mistake_gets_one_line_with_key_value_and_what_is_allowed),
+	    cmocka_unit_test(a_mistake_for_one_listener_is_a_mistake),
 	    cmocka_unit_test(a_password_is_never_shown),
 	    cmocka_unit_test(the_stronger_level_wins),
 	    cmocka_unit_test(dynamic_changes_without_effect_are_told),

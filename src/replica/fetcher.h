@@ -53,9 +53,10 @@ void fetchers_forget(struct fetchers *fs, struct partition *p);
 /*
  * So many threads from now on, at least one. Partitions whose thread is another by the new count
  * are given up by the one, wherever a Fetch for them may be, and then taken over by the other, from
- * the same offset: none is followed by two. Waits for what each thread is just appending, and for
- * the end of those that are too many. Where not all can be started there are as many as could be,
- * and an error in the log.
+ * the same offset: none is followed by two. Where a Fetch of the other waits at the leader, the
+ * next one names them, replica.fetch.wait.max.ms later at most, as in Kafka. This call waits for
+ * what each thread is just appending, and for the end of those that are too many. Where not all can
+ * be started there are as many as could be, and an error in the log.
  */
 void fetchers_resize(struct fetchers *fs, int64_t count);
 

@@ -33,6 +33,7 @@ struct world {
 	struct partition *partitions[PARTITIONS];
 	struct fetchers *fs;
 	int listening;
+	struct rlimit files; /* as they were */
 };
 
 static int64_t
@@ -86,6 +87,7 @@ setup(void **state)
 	for (int32_t i = 0; i < PARTITIONS; i++)
 		open_partition(w, i);
 	w->listening = -1;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &w->files), 0);
 	*state = w;
 	return 0;
 }
@@ -95,6 +97,7 @@ teardown(void **state)
 {
 	struct world *w = *state;
 
+	setrlimit(RLIMIT_NOFILE, &w->files);
 	fetchers_close(w->fs);
 	for (int i = 0; i < PARTITIONS; i++) {
 		partition_stop(w->partitions[i], true);
@@ -194,49 +197,78 @@ however_the_count_changes_what_is_followed_is_followed_once(void **state)
 	}
 }
 
+/* The file descriptor that would be next; none is free below. */
+static int
+next_fd(void)
+{
+	int fd = dup(STDERR_FILENO);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return fd;
+}
+
+/* Not more than so many can be opened. */
+static void
+leave_files(const struct world *w, int count)
+{
+	struct rlimit limit = {(rlim_t)(next_fd() + count), w->files.rlim_max};
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void
+assert_spread_evenly(struct world *w, int32_t count)
+{
+	struct look seen = look(w);
+	int each[PARTITIONS] = {0};
+
+	assert_int_equal(w->fs->count, count);
+	for (int i = 0; i < PARTITIONS; i++) {
+		assert_int_equal(seen.holders[i], 1);
+		each[seen.holder[i]]++;
+	}
+	for (int i = 0; i < count; i++)
+		assert_int_equal(each[i], PARTITIONS / count);
+}
+
 static void
 the_partitions_of_a_topic_are_spread_evenly_over_more_fetchers(void **state)
 {
 	struct world *w = *state;
-	int each[4] = {0};
-	struct look seen;
 
 	open_fetchers(w);
 	for (int32_t i = 0; i < PARTITIONS; i++)
 		follow(w, i);
 	fetchers_resize(w->fs, 4);
-	seen = look(w);
-	for (int i = 0; i < PARTITIONS; i++)
-		each[seen.holder[i]]++;
-	for (int i = 0; i < 4; i++)
-		assert_int_equal(each[i], PARTITIONS / 4);
+	assert_spread_evenly(w, 4);
 }
 
 static void
-where_no_thread_can_be_started_those_that_run_go_on(void **state)
+where_not_all_threads_can_be_started_as_many_as_can_be_fetch(void **state)
 {
 	struct world *w = *state;
-	struct rlimit limit, none_left;
-	int next;
+	int before, files;
 
 	open_fetchers(w);
 	for (int32_t i = 0; i < PARTITIONS; i++)
 		follow(w, i);
 	fetchers_resize(w->fs, 2);
-	(void)look(w);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	next = dup(STDERR_FILENO);
-	assert_true(next >= 0);
-	close(next);
-	none_left = (struct rlimit){(rlim_t)next, limit.rlim_max};
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none_left), 0);
-	fetchers_resize(w->fs, 5);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	assert_int_equal(w->fs->count, 2);
-	for (int i = 0; i < PARTITIONS; i++)
-		assert_int_equal(look(w).holders[i], 1);
-	fetchers_resize(w->fs, 5);
-	assert_int_equal(w->fs->count, 5);
+	assert_spread_evenly(w, 2);
+	before = next_fd();
+	fetchers_resize(w->fs, 3);
+	files = next_fd() - before;
+	fetchers_resize(w->fs, 2);
+	leave_files(w, 0);
+	fetchers_resize(w->fs, 6);
+	assert_spread_evenly(w, 2);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &w->files), 0);
+	leave_files(w, files);
+	fetchers_resize(w->fs, 6);
+	assert_spread_evenly(w, 3);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &w->files), 0);
+	fetchers_resize(w->fs, 6);
+	assert_spread_evenly(w, 6);
 }
 
 /* ---- the leader ---- */
@@ -509,7 +541,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(however_the_count_changes_what_is_followed_is_followed_once),
 	    TEST(the_partitions_of_a_topic_are_spread_evenly_over_more_fetchers),
-	    TEST(where_no_thread_can_be_started_those_that_run_go_on),
+	    TEST(where_not_all_threads_can_be_started_as_many_as_can_be_fetch),
 	    TEST(what_is_given_up_is_fetched_elsewhere_and_a_late_answer_for_it_does_not_count),
 	    TEST(a_connection_that_serves_nobody_is_closed_when_its_fetch_has_been_answered),
 	};

@@ -138,9 +138,10 @@ int broker_conf_check_rules(const struct broker_conf *conf, struct buf *errors);
 
 /*
  * The rules for what changes while the broker runs: a pool of threads may be halved or doubled at
- * most. Appends lines, returns how many.
- * Source  Kafka's DynamicThreadPool.
+ * most. Appends lines, returns how many. num.network.threads is a matter of each listener.
+ * Source  Kafka's DynamicThreadPool, DataPlaneAcceptor.
  */
+int conf_check_pool_change(const char *key, int64_t before, int64_t after, struct buf *errors);
 int broker_conf_check_change(const struct broker_conf *old, const struct broker_conf *now,
 			     struct buf *errors);
 

@@ -147,6 +147,24 @@ threads_of(const struct broker_conf *conf, const struct conf_entry *entry)
 }
 
 int
+conf_check_pool_change(const char *key, int64_t before, int64_t after, struct buf *errors)
+{
+	int64_t least;
+	int broken = 0;
+
+	if (before < 1) /* one runs */
+		before = 1;
+	least = before / 2 < 1 ? 1 : before / 2;
+	if (after != before && (after < least || after > before * 2))
+		rule(&broken, errors,
+		     "%s=%lld: must be from %lld to %lld now that it is %lld; what is further off "
+		     "takes several steps, or a start",
+		     key, (long long)after, (long long)least, (long long)before * 2,
+		     (long long)before);
+	return broken;
+}
+
+int
 broker_conf_check_change(const struct broker_conf *old, const struct broker_conf *now,
 			 struct buf *errors)
 {
@@ -154,19 +172,10 @@ broker_conf_check_change(const struct broker_conf *old, const struct broker_conf
 
 	for (size_t i = 0; i < ARRAY_LEN(thread_pools); i++) {
 		const struct conf_entry *entry = broker_conf_entry(thread_pools[i]);
-		int64_t before = threads_of(old, entry), after = threads_of(now, entry), least;
+		int64_t before = threads_of(old, entry), after = threads_of(now, entry);
 
-		if (before == after)
-			continue;
-		if (before < 1) /* one runs */
-			before = 1;
-		least = before / 2 < 1 ? 1 : before / 2;
-		if (after < least || after > before * 2)
-			rule(&broken, errors,
-			     "%s=%lld: must be from %lld to %lld now that it is %lld; what is "
-			     "further off takes several steps, or a start",
-			     entry->key, (long long)after, (long long)least, (long long)before * 2,
-			     (long long)before);
+		if (before != after)
+			broken += conf_check_pool_change(entry->key, before, after, errors);
 	}
 	return broken;
 }

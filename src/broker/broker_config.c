@@ -202,6 +202,7 @@ broker_check_config(void *arg, const char *entity, const struct properties *prop
 	if (broker_conf_build(&now->fixed, is_default ? props : &b->dynamic_default,
 			      is_default ? &b->dynamic_broker : props, &of_values, &next) == 0) {
 		broken = broker_conf_check_change(now, next, errors);
+		broken += broker_check_network_threads(b, next, errors);
 		if (!same_listeners(now, next))
 			broken += broker_check_listener_change(b, next, errors);
 		broker_conf_free(next);

@@ -134,6 +134,12 @@ void broker_change_listeners(struct broker *b);
  * listeners: what cannot be had is not tried at each tick.
  */
 int broker_set_network_threads(struct broker *b);
+/*
+ * Whether each listener can get as many as next says, by one change: 0, or 1 with a line in errors.
+ * Any thread.
+ */
+int broker_check_network_threads(struct broker *b, const struct broker_conf *next,
+				 struct buf *errors);
 void broker_close_listeners(struct broker *b);
 void broker_free_listeners(struct broker *b);
 /*

@@ -325,6 +325,21 @@ network_threads_of(const struct broker_conf *conf, const struct broker_listener 
 	return broker_listener_limit(conf, bl->endpoint.listener_name, "num.network.threads");
 }
 
+int
+broker_check_network_threads(struct broker *b, const struct broker_conf *next, struct buf *errors)
+{
+	const struct broker_conf *now = broker_conf_of(b);
+	int broken = 0;
+
+	lock_acquire(&b->listeners_lock);
+	for (size_t i = 0; broken == 0 && i < b->listener_count; i++)
+		broken = conf_check_pool_change("num.network.threads",
+						network_threads_of(now, b->listeners[i]),
+						network_threads_of(next, b->listeners[i]), errors);
+	lock_release(&b->listeners_lock);
+	return broken;
+}
+
 static int
 give_network_threads(struct broker_listener *bl, int count)
 {

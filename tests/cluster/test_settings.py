@@ -292,6 +292,23 @@ def test_a_listener_may_have_a_number_of_network_threads_of_its_own(make_broker)
     assert broker.errors() == []
 
 
+def test_network_threads_are_halved_or_doubled_at_most_by_one_change(make_broker):
+    """Of each listener by its own number: as Kafka does."""
+    broker = make_broker({"num.network.threads": 2, "listener.name.own.num.network.threads": 8,
+                          "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,OWN:PLAINTEXT"})
+    broker.settings["listeners"] += f",OWN://127.0.0.1:{free_port()}"
+    broker.start()
+    for setting, limits in (("num.network.threads=5", "from 1 to 4"),
+                            ("listener.name.own.num.network.threads=3", "from 4 to 16"),
+                            ("listener.name.own.num.network.threads=17", "from 4 to 16")):
+        done = broker.klamm("config", "alter", "--entity-type", "brokers", "--entity-name", "0",
+                            "--add-config", setting)
+        assert done.returncode == 1 and f"must be {limits} now" in done.stderr, done
+    assert threads(broker, "reactor-") == 8
+    alter(broker, "num.network.threads=4", "listener.name.own.num.network.threads=16")
+    wait_until(lambda: threads(broker, "reactor-") == 16, "both have what they may")
+
+
 def test_network_threads_that_cannot_be_started_leave_all_as_it_was(make_broker):
     def loops(count):
         return {f"reactor-{i}" for i in range(count)}

@@ -1,7 +1,9 @@
 """num.replica.fetchers while the brokers run: threads come and go, and followers notice nothing."""
+import signal
+
 import pytest
 
-from cluster_load import Load, check_all, end, isr_is, make_topic
+from cluster_load import Load, check_all, described_by, end, isr_is, make_topic
 from conftest import Cluster, wait_until
 from test_settings import threads
 from wire import Connection
@@ -14,7 +16,8 @@ BROKER = 4
 @pytest.fixture
 def three(tmp_path, zookeeper):
     c = Cluster(tmp_path, 3, zookeeper=zookeeper, chroot=f"/{tmp_path.name}", config={
-        "default.replication.factor": 3, "min.insync.replicas": 2}).start()
+        "min.insync.replicas": 2, "zookeeper.session.timeout.ms": 4000,
+        "klamm.supervisor.hang.timeout.ms": 60000}).start()
     yield c
     end(c)
 
@@ -64,25 +67,29 @@ def test_fetchers_come_and_go_under_load_and_nobody_leaves_the_isr(three):
     assert not any("that has no effect now" in b.log() for b in three.brokers)
 
 
-def test_fetchers_change_while_leaders_die_and_come_back(three):
-    topic = make_topic(three, partitions=6)
+def test_fetchers_change_while_leaders_do(three):
+    """Orders to follow others, or nobody, come in between, for partitions that are on their way."""
+    topic = make_topic(three, partitions=12)
     load = Load(three, topic)
-    for round_, victim in enumerate(three.brokers):
+    for victim, count in zip(three.brokers, (2, 4, 2)):
         others = [b for b in three.brokers if b is not victim]
-        victim.kill()
+        victim.process.send(signal.SIGSTOP)  # longer than its session, so that it is replaced
         for broker in others:
-            set_fetchers(broker, 4 if round_ % 2 else 2)
-        load.wait_acked(300)
-        victim.start()
+            set_fetchers(broker, count)
+        wait_until(lambda: victim.id not in {
+            p.leader for p in described_by(three, victim, topic).values()}, "it is replaced")
         for broker in others:
-            set_fetchers(broker, 2)
+            set_fetchers(broker, 3 if count == 2 else 2)
+        victim.process.send(signal.SIGCONT)
+        for broker in others:
+            set_fetchers(broker, count)
         wait_until(lambda: isr_is(three, topic, {1, 2, 3}), "all are in sync again")
         set_fetchers(victim, 2)
         load.wait_acked(300)
     check_all(three, topic, load)
 
 
-def test_a_broker_without_memory_of_its_count_starts_with_what_was_set(three):
+def test_the_count_that_was_set_holds_after_a_start(three):
     broker = three.brokers[0]
     set_fetchers(broker, 2)
     broker.restart()

@@ -241,6 +241,10 @@ check_dynamic(struct api_call *call, struct alteration *a, const struct change *
 	return 0;
 }
 
+/*
+ * What is wrong with a broker's settings is K_INVALID_REQUEST, whatever it is; with a topic's it is
+ * K_INVALID_CONFIG. Source: Kafka's ConfigAdminManager.validateBrokerConfigChange.
+ */
 static int
 check_value(struct api_call *call, struct alteration *a, const struct conf_entry *entry,
 	    const char *text)
@@ -250,7 +254,7 @@ check_value(struct api_call *call, struct alteration *a, const struct conf_entry
 
 	if (entry != NULL && text != NULL && conf_entry_check(entry, text, &errors) != 0) {
 		keep_message(call, a, &errors);
-		st = K_INVALID_CONFIG;
+		st = K_INVALID_REQUEST;
 	}
 	buf_fini(&errors);
 	return st;
@@ -286,8 +290,7 @@ apply_to_broker(struct api_call *call, struct alteration *a, bool cluster_wide,
 
 /*
  * Settings that are right one by one may not be together, or too far from those that hold. The
- * broker that is asked judges those for all brokers, too. What Kafka finds there is
- * K_INVALID_REQUEST, whatever it is (ConfigAdminManager.validateBrokerConfigChange).
+ * broker that is asked judges those for all brokers, too.
  */
 static int
 check_together(struct api_call *call, struct alteration *a, const char *entity,

@@ -55,19 +55,34 @@ complain(struct api_call *call, struct str name, int32_t replicas, const char *m
 		  message == NULL ? "" : message);
 }
 
+/* Until a controller has told us what there is, a topic that we do not know may be there. */
+static bool
+is_uninformed(struct api_call *call)
+{
+	struct metadata *md = call->api->settings.metadata;
+	size_t brokers;
+
+	metadata_brokers(metadata_read(md), &brokers);
+	metadata_done(md);
+	return brokers == 0;
+}
+
 int
 topic_auto_create(struct api_call *call, struct str name)
 {
 	const struct broker_conf *conf = api_conf(call);
 	int32_t partitions = (int32_t)conf->num_partitions;
 	int32_t replicas = (int32_t)conf->default_replication_factor;
-	struct auto_creation *creation = calloc(1, sizeof(*creation));
+	struct auto_creation *creation;
 	struct str client_id =
 	    call->head.client_id.data == NULL ? str_of("") : call->head.client_id;
 	bool internal = topic_name_is_internal(name);
 	const char *message = NULL;
 	int st = 0;
 
+	if (is_uninformed(call))
+		return K_LEADER_NOT_AVAILABLE;
+	creation = calloc(1, sizeof(*creation));
 	if (creation == NULL)
 		return -ENOMEM;
 	if (internal)

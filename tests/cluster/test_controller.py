@@ -10,7 +10,7 @@ from cluster_load import Load, check_once_and_in_order, consume_all, segments
 from conftest import Cluster, wait_until
 from wire import Connection, record_batch
 
-NONE, UNKNOWN_TOPIC, NOT_CONTROLLER, REQUEST_TIMED_OUT = 0, 3, 41, 7
+NONE, UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_CONTROLLER, REQUEST_TIMED_OUT = 0, 3, 5, 41, 7
 PREFERRED_NOT_AVAILABLE, ELIGIBLE_NOT_AVAILABLE, NOT_NEEDED = 80, 83, 84
 INVALID_ASSIGNMENT, NO_REASSIGNMENT, REASSIGNMENT_IN_PROGRESS, MESSAGE_TOO_LARGE = 39, 85, 60, 10
 PREFERRED, UNCLEAN = 0, 1
@@ -386,3 +386,31 @@ def test_a_topic_with_a_replica_on_a_dead_broker_goes_when_that_is_back(make_clu
     wait_until(lambda: not ensemble.exists(f"{c.chroot}/brokers/topics/t"), "the znode is gone")
     wait_until(lambda: not ensemble.exists(f"{c.chroot}/admin/delete_topics/t"), "and the request")
     assert not (victim.data / "t-0").exists()
+
+
+def test_a_broker_that_was_told_nothing_yet_sends_clients_to_ask_again(make_cluster):
+    """It may be asked for a topic that it does not know of yet: that is no reason to make it."""
+    c = make_cluster({"default.replication.factor": 3, "zookeeper.session.timeout.ms": 10000,
+                      "klamm.supervisor.hang.timeout.ms": 60000})
+    make_topic(c, [[1, 2, 3]])
+    controller = by_id(c, controller_id(c))
+    broker = next(b for b in c.brokers if b is not controller)
+    broker.stop()
+    controller.process.send(signal.SIGSTOP)
+    broker.start(wait=False)
+
+    def errors():
+        try:
+            with Connection(broker.port) as connection:
+                answer = connection.call("Metadata", 9, {
+                    "Topics": [{"Name": name} for name in ("t", "new")],
+                    "AllowAutoTopicCreation": True})
+        except ConnectionRefusedError:
+            return None
+        return [t["ErrorCode"] for t in answer["Topics"]]
+
+    assert wait_until(errors, "it answers") == [LEADER_NOT_AVAILABLE, LEADER_NOT_AVAILABLE]
+    assert "a topic that a client asked for" not in broker.log()
+    controller.process.send(signal.SIGCONT)
+    wait_until(lambda: errors() == [NONE, NONE], "one is known, the other was made")
+    assert len(described(c, "new")[0].replicas) == 3

@@ -110,6 +110,7 @@ def test_a_pool_of_threads_is_not_changed_by_more_than_a_factor_of_two(make_brok
         refused(resource, {"num.replica.fetchers": "9"}, "num.replica.fetchers=9", "2 to 8", "it is 4")
         refused(resource, {"num.replica.fetchers": "1"}, "num.replica.fetchers=1", "2 to 8")
         refused(resource, {"num.replica.fetchers": "0"}, "num.replica.fetchers=0", "2 to 8")
+        refused(resource, {"num.replica.fetchers": "many"}, "num.replica.fetchers=many")
         refused(resource, {"num.io.threads": "17"}, "num.io.threads=17", "4 to 16")
         refused(resource, {"num.recovery.threads.per.data.dir": "3"}, "1 to 2")
         refused(resource, {"num.replica.fetchers": "8", "background.threads": "13"}, "3 to 12")

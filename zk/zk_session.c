@@ -12,6 +12,8 @@
  *  2. After expiry the library completes everything under way before zookeeper_close() returns.
  *  3. Messages to the mailbox carry the generation of their session and are dropped when it is
  *     over; after zk_close() the shared `alive` flag drops them.
+ *  4. The library knows no chroot, it is put before paths here: where there is one, zoo_amulti()
+ *     frees its copy of a path twice when the session turns out to be over.
  */
 #include "zk/zk.h"
 
@@ -29,6 +31,7 @@
 /* ZOO_PERM_ALL and ZOO_PERM_READ are variables of the library. */
 #define PERMISSIONS_ALL 0x1f
 #define PERMISSION_READ 0x01
+#define CREATED_PATH_MAX 1024
 
 struct session;
 
@@ -41,7 +44,8 @@ struct life {
 struct session {
 	struct zk zk;
 	struct zk_session_options options;
-	char *connect, *digest;
+	char *connect, *digest; /* connect: without the chroot */
+	char *chroot;           /* "/kafka"; "" while it is made, or where there is none */
 	struct mailbox *mailbox;
 	struct zk_events events;
 	struct life *life;
@@ -68,7 +72,8 @@ struct flight {
 	zoo_op_t *ops;
 	zoo_op_result_t *results;
 	struct Stat *stats;
-	char (*created)[512];
+	char (*created)[CREATED_PATH_MAX];
+	char **paths; /* with the chroot; NULL where there is none */
 };
 
 static int
@@ -196,6 +201,17 @@ on_children(int rc, const struct String_vector *names, const struct Stat *stat, 
 	land(f, rc);
 }
 
+/* A path of the ensemble's as its owner knows it. */
+static const char *
+below_chroot(const struct session *s, const char *path)
+{
+	size_t len = strlen(s->chroot);
+
+	if (strncmp(path, s->chroot, len) == 0 && (path[len] == '/' || path[len] == '\0'))
+		path += len;
+	return path[0] == '\0' ? "/" : path;
+}
+
 static void
 on_multi(int rc, const void *data)
 {
@@ -209,7 +225,7 @@ on_multi(int rc, const void *data)
 		if (rc == ZOK && op->kind == ZK_SET)
 			take_stat(&op->stat, &f->stats[i]);
 		if (rc == ZOK && op->kind == ZK_CREATE)
-			op->created_path = strdup(f->created[i]);
+			op->created_path = strdup(below_chroot(f->session, f->created[i]));
 	}
 	/* A failure before any operation was looked at leaves no results. */
 	if (rc != ZOK && st_of(rc) == -ESHUTDOWN)
@@ -245,6 +261,32 @@ create_flags(enum zk_create_mode mode)
 						  : 0;
 }
 
+/* Puts the chroot before the paths of a request, once. */
+static int
+make_paths(const struct session *s, struct flight *f)
+{
+	const struct zk_request *r = f->request;
+
+	if (s->chroot[0] == '\0' || f->paths != NULL)
+		return ZOK;
+	f->paths = calloc(r->op_count, sizeof(char *));
+	for (size_t i = 0; f->paths != NULL && i < r->op_count; i++) {
+		const char *path = strcmp(r->ops[i].path, "/") == 0 ? "" : r->ops[i].path;
+
+		if (asprintf(&f->paths[i], "%s%s", s->chroot, path) < 0) {
+			f->paths[i] = NULL;
+			return ZSYSTEMERROR;
+		}
+	}
+	return f->paths == NULL ? ZSYSTEMERROR : ZOK;
+}
+
+static const char *
+path_of(const struct flight *f, size_t i)
+{
+	return f->paths != NULL ? f->paths[i] : f->request->ops[i].path;
+}
+
 /* Sends the writes of a request as one multi. Returns the library's code. */
 static int
 send_multi(struct session *s, struct flight *f)
@@ -266,15 +308,16 @@ send_multi(struct session *s, struct flight *f)
 		int len = data == NULL ? -1 : (int)op->data.len;
 
 		if (op->kind == ZK_CREATE)
-			zoo_create_op_init(&f->ops[i], op->path, data, len, acl_of(s, op->path),
-					   create_flags(op->mode), f->created[i],
-					   sizeof(f->created[i]));
+			zoo_create_op_init(&f->ops[i], path_of(f, i), data, len,
+					   acl_of(s, op->path), create_flags(op->mode),
+					   f->created[i], sizeof(f->created[i]));
 		else if (op->kind == ZK_SET)
-			zoo_set_op_init(&f->ops[i], op->path, data, len, op->version, &f->stats[i]);
+			zoo_set_op_init(&f->ops[i], path_of(f, i), data, len, op->version,
+					&f->stats[i]);
 		else if (op->kind == ZK_DELETE)
-			zoo_delete_op_init(&f->ops[i], op->path, op->version);
+			zoo_delete_op_init(&f->ops[i], path_of(f, i), op->version);
 		else
-			zoo_check_op_init(&f->ops[i], op->path, op->version);
+			zoo_check_op_init(&f->ops[i], path_of(f, i), op->version);
 	}
 	return zoo_amulti(s->handle, (int)n, f->ops, f->results, on_multi, f);
 }
@@ -283,19 +326,22 @@ static int
 send_flight(struct session *s, struct flight *f)
 {
 	struct zk_op *op = f->request->ops;
+	int rc = make_paths(s, f);
 
+	if (rc != ZOK)
+		return rc;
 	if (f->request->op_count > 1)
-		return send_multi(s, f);
-	switch (op->kind) {
-	case ZK_GET:
-		return zoo_aget(s->handle, op->path, op->watch, on_data, f);
-	case ZK_EXISTS:
-		return zoo_aexists(s->handle, op->path, op->watch, on_stat, f);
-	case ZK_CHILDREN:
-		return zoo_aget_children2(s->handle, op->path, op->watch, on_children, f);
-	default:
-		return send_multi(s, f);
-	}
+		rc = send_multi(s, f);
+	else if (op->kind == ZK_GET)
+		rc = zoo_aget(s->handle, path_of(f, 0), op->watch, on_data, f);
+	else if (op->kind == ZK_EXISTS)
+		rc = zoo_aexists(s->handle, path_of(f, 0), op->watch, on_stat, f);
+	else if (op->kind == ZK_CHILDREN)
+		rc = zoo_aget_children2(s->handle, path_of(f, 0), op->watch, on_children, f);
+	else
+		rc = send_multi(s, f);
+	/* Of a session that is over some calls tell something else. */
+	return rc != ZOK && is_unrecoverable(s->handle) ? ZSESSIONEXPIRED : rc;
 }
 
 static void
@@ -305,6 +351,9 @@ flight_fini(struct flight *f)
 	free(f->results);
 	free(f->stats);
 	free(f->created);
+	for (size_t i = 0; f->paths != NULL && i < f->request->op_count; i++)
+		free(f->paths[i]);
+	free(f->paths);
 }
 
 static void
@@ -522,7 +571,7 @@ watcher(zhandle_t *handle, int type, int state, const char *path, void *context)
 		watch = ZK_NODE_CHILDREN;
 	else
 		return; /* a watch that was removed */
-	post(s, s->generation, MESSAGE_WATCH, watch, 0, path);
+	post(s, s->generation, MESSAGE_WATCH, watch, 0, below_chroot(s, path));
 }
 
 static void
@@ -611,6 +660,7 @@ session_close(struct zk *zk)
 	pthread_cond_destroy(&s->changed);
 	lock_fini(&s->lock);
 	free(s->connect);
+	free(s->chroot);
 	if (s->digest != NULL)
 		explicit_bzero(s->digest, strlen(s->digest));
 	free(s->digest);
@@ -650,29 +700,30 @@ wait_connected(struct session *s)
 	return st;
 }
 
-/* Makes the chroot node with a handle of its own that stands at the root. */
+/* Makes the node that all our paths are below, and from then on they are. */
 static int
-ensure_chroot(struct session *s)
+enter_chroot(struct session *s)
 {
-	const char *chroot = strchr(s->connect, '/');
-	char *hosts;
+	const char *chroot = strchr(s->options.connect, '/');
+	size_t len = chroot == NULL ? 0 : strlen(chroot);
+	char *path;
 	int st;
 
-	if (chroot == NULL || chroot[1] == '\0')
+	while (len > 0 && chroot[len - 1] == '/')
+		len--;
+	if (len == 0)
 		return 0;
-	hosts = strndup(s->connect, (size_t)(chroot - s->connect));
-	if (hosts == NULL)
+	path = strndup(chroot, len);
+	if (path == NULL)
 		return -ENOMEM;
-	s->handle = open_handle(s, hosts, NULL);
-	free(hosts);
-	if (s->handle == NULL)
-		return -EINVAL;
-	st = wait_connected(s);
-	if (st == 0)
-		st = zk_ensure_path(&s->zk, chroot);
-	if (st == 0)
-		return reopen(s);
-	return st;
+	st = zk_ensure_path(&s->zk, path);
+	if (st != 0) {
+		free(path);
+		return st;
+	}
+	free(s->chroot);
+	s->chroot = path;
+	return 0;
 }
 
 /* A session that is not opened yet. NULL without memory. */
@@ -693,13 +744,14 @@ session_new(const struct zk_session_options *options, struct mailbox *mailbox,
 	if (events != NULL)
 		s->events = *events;
 	s->life = calloc(1, sizeof(*s->life));
-	s->connect = strdup(options->connect);
+	s->connect = strndup(options->connect, strcspn(options->connect, "/"));
+	s->chroot = strdup("");
 	s->digest = options->digest == NULL ? NULL : strdup(options->digest);
 	if (s->life != NULL) {
 		atomic_init(&s->life->references, 1);
 		s->life->session = s;
 	}
-	if (s->life == NULL || s->connect == NULL ||
+	if (s->life == NULL || s->connect == NULL || s->chroot == NULL ||
 	    (options->digest != NULL && s->digest == NULL)) {
 		zk_close(&s->zk);
 		return NULL;
@@ -716,13 +768,10 @@ zk_session_open(const struct zk_session_options *options, struct mailbox *mailbo
 
 	if (s == NULL)
 		return -ENOMEM;
-	st = ensure_chroot(s);
-	if (st == 0 && s->handle == NULL) {
-		s->handle = open_handle(s, s->connect, NULL);
-		st = s->handle == NULL ? -EINVAL : 0;
-	}
+	s->handle = open_handle(s, s->connect, NULL);
+	st = s->handle == NULL ? -EINVAL : wait_connected(s);
 	if (st == 0)
-		st = wait_connected(s);
+		st = enter_chroot(s);
 	if (st != 0) {
 		zk_close(&s->zk);
 		return st;

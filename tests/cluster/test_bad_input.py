@@ -106,7 +106,9 @@ def crc32c(data):
 
 def batch(records=b"\x10\0\0\0\x02k\x02v\0", count=1, last_delta=0, attributes=0, crc=None,
           base_offset=0, length=None):
-    body = struct.pack(">hiqqqhii", attributes, last_delta, 0, 0, -1, -1, -1, count) + records
+    now_ms = int(time.time() * 1000)  # what is old may be deleted at any moment
+    body = struct.pack(">hiqqqhii", attributes, last_delta, now_ms, now_ms, -1, -1, -1,
+                       count) + records
     crc = crc32c(body) if crc is None else crc
     size = len(body) + 9 if length is None else length
     return struct.pack(">qiibI", base_offset, size, -1, 2, crc) + body

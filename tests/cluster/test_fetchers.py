@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from cluster_load import Load, check_all, described_by, end, isr_is, make_topic
+from cluster_load import KEYS, Load, check_all, described_by, end, isr_is, make_topic
 from conftest import Cluster, wait_until
 from test_settings import threads
 from wire import Connection
@@ -71,6 +71,10 @@ def test_fetchers_change_while_leaders_do(three):
     """Orders to follow others, or nobody, come in between, for partitions that are on their way."""
     topic = make_topic(three, partitions=12)
     load = Load(three, topic)
+    # A partition that knows nothing of a producer takes any sequence number from it: were the first
+    # batch refused by who is not the leader yet, and the second taken by who has become it, the
+    # client would believe that the first was taken, too. So it is with Kafka.
+    wait_until(lambda: {v % KEYS for v in load.acked} == set(range(KEYS)), "all know the producer")
     for victim, count in zip(three.brokers, (2, 4, 2)):
         others = [b for b in three.brokers if b is not victim]
         victim.process.send(signal.SIGSTOP)  # longer than its session, so that it is replaced

@@ -9,6 +9,7 @@ import importlib.util
 import socket
 import struct
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -362,8 +363,9 @@ def _zigzag(number):
     return uvarint(number << 1 ^ number >> 63)
 
 
-def record_batch(magic, key, value, timestamp_ms=1700000000000):
-    """One record, as producers of that magic send it."""
+def record_batch(magic, key, value):
+    """One record, as producers of that magic send it, of now: an old one may be deleted at once."""
+    timestamp_ms = int(time.time() * 1000)
     if magic < 2:
         body = struct.pack(">bb", magic, 0)
         body += struct.pack(">q", timestamp_ms) if magic == 1 else b""

@@ -387,6 +387,7 @@ controller_close(struct controller *c)
 		return;
 	controller_stop(c);
 	zk_close(c->zk);
+	mailbox_run(c->mailbox); /* what the session and our own broker still told */
 	controller_state_free(c->state);
 	timers_fini(&c->timers);
 	lock_fini(&c->submit_lock);

@@ -11,7 +11,7 @@
  *     requests on the caller's stack outlive their completions.
  *  2. After expiry the library completes everything under way before zookeeper_close() returns.
  *  3. Messages to the mailbox carry the generation of their session and are dropped when it is
- *     over; after zk_close() the shared `alive` flag drops them.
+ *     over; after zk_close() the shared `life` drops them.
  *  4. The library knows no chroot, it is put before paths here: where there is one, zoo_amulti()
  *     frees its copy of a path twice when the session turns out to be over.
  */

@@ -387,7 +387,10 @@ controller_close(struct controller *c)
 		return;
 	controller_stop(c);
 	zk_close(c->zk);
-	mailbox_run(c->mailbox); /* what the session and our own broker still told */
+	/* What the session and our own broker still told; what waits for a start needs a session.
+	 */
+	if (c->stopped)
+		mailbox_run(c->mailbox);
 	controller_state_free(c->state);
 	timers_fini(&c->timers);
 	lock_fini(&c->submit_lock);
